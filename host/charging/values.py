@@ -1,0 +1,168 @@
+"""The words of charging: money, tariffs, limits, grants, refusals.
+
+Plain values without behaviour, shared by `host.calls`, `host.numbering` and `host.charging`.
+Terms are those of RFC 8506 (grant, quota, validity).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, NewType
+
+Money = NewType("Money", int)
+"""An amount in units of 10^-8 USD."""
+
+USD = 100_000_000
+"""Units in one dollar."""
+
+Direction = Literal["out", "in"]
+
+
+class Reason(Enum):
+    """Why a call was refused. The value is what a CDR and the logs say."""
+
+    CREDENTIALS = "bad credentials"
+    BLOCKED = "account blocked"
+    NO_DESTINATION = "no such destination"
+    NO_CARRIER = "no carrier"
+    ACCOUNT_CHANNELS = "account channels full"
+    ONE_NUMBER = "calls to one number full"
+    DID_CHANNELS = "DID channels full"
+    POP_MISMATCH = "POP mismatch"
+    NOT_REGISTERED = "not registered"
+    NO_MONEY = "no money"
+    CODEC = "no common codec"
+    OVERLOAD = "overload"
+    STORE = "store unavailable"
+
+
+class Rule(Enum):
+    """Rules that a test may switch off to show that its check can fail (`Settings.rules_off`)."""
+
+    CHARGE_OUT = "charge-out"
+    """Outgoing calls cost money."""
+    ROUTE_CHOICE = "route-choice"
+    """The account's route decides the rate; off: always the value rate."""
+    CHARGE_DID = "charge-did"
+    """Incoming calls are charged to the DID's plan."""
+    POP_MATCH = "pop-match"
+    ACCOUNT_CHANNELS = "account-channels"
+    ONE_NUMBER = "one-number"
+    BALANCE = "balance"
+    """An account without money is refused."""
+    HOLDS = "holds"
+    """Money in use by live calls is not available to others."""
+    CUT_OFF = "cut-off"
+    """A call ends when its last quota is used."""
+    RECOVERY = "recovery"
+    """A host settles its open calls when it starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """One instant, read once by a shell and passed in."""
+
+    utc_ms: int
+    """Milliseconds since 1970-01-01 UTC; may step."""
+    mono_ms: int
+    """Milliseconds of this boot's monotonic clock; never steps back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Price of talk time."""
+
+    per_minute: Money
+    first_s: int = 6
+    """The first increment, seconds, charged as soon as the call is answered."""
+    step_s: int = 6
+    """Each further increment, seconds."""
+    connect_fee: Money = Money(0)
+    """Charged once a call that is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `most` live legs bear `key` at once."""
+
+    key: str
+    """For example `account:7:out`, `account:7:to:+15145550100`, `did:+12125550100`."""
+    most: int
+    reason: Reason
+    """What a leg over the limit is refused with."""
+
+
+@dataclass(frozen=True, slots=True)
+class BilledLeg:
+    """One leg of a call that somebody pays for (or that costs nothing but takes a channel)."""
+
+    leg: int
+    """0, 1...: unique within the call."""
+    direction: Direction
+    account_id: int
+    """The main account that pays."""
+    tariff: Tariff
+    tariff_ref: str
+    """Which rate it was, for the CDR: `value 1514`, `did per-minute`."""
+    route: str
+    """`value`, `premium` or the DID's plan."""
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What the CDR says of a call from its first message on."""
+
+    call_id: str
+    """Our own id of the call, unique for ever; all its CDRs and logs bear it."""
+    account: str
+    """User name of the account or sub-account, or of the carrier that brought it."""
+    account_id: int
+    """Main account; 0 if there is none (never charged)."""
+    direction: Direction
+    caller: str
+    callee: str
+    """The dialled number in E.164 with `+` where it has one, else as dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a call may use before it must ask again (RFC 8506, 5.1.1)."""
+
+    quota_ms: int
+    """Talk time from answer on that all holds of the call cover, milliseconds, in total."""
+    renew_at_ms: int
+    """Talk time at which to ask for more; equals `quota_ms` when there is nothing to ask for."""
+    final: bool
+    """True when no more money or time is behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call that business says no to. A value, never an exception."""
+
+    reason: Reason
+    detail: str = ""
+    """For the log, the CDR and the operator: which limit, which POP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended, for its CDR."""
+
+    disposition: Literal["answered", "busy", "no answer", "cancelled", "failed", "refused"]
+    cause: int
+    """ITU-T Q.850 cause."""
+    ended_by: Literal["caller", "callee", "money", "media", "limit", "host", "crash"]
+    carrier: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegSettlement:
+    """What one billed leg cost."""
+
+    leg: int
+    billed_ms: int
+    cost: Money

@@ -1,0 +1,97 @@
+"""What an operator may set for one host, as plain values.
+
+The process that carries calls gets these ready made; they are read from TOML, checked and
+explained by `host.cli.config`, which that process never imports.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Transport = Literal["udp", "tcp", "tls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One address that devices and carriers send to. Its POP is the POP of what registers there."""
+
+    pop: str = "default"
+    address: str = "127.0.0.1"
+    port: int = 5060
+    transport: Transport = "udp"
+    certificate: str = ""
+    """Path of a PEM certificate chain (TLS only)."""
+    key: str = ""
+    """Path of the PEM private key (TLS only)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSettings:
+    """The audio relay."""
+
+    address: str = "127.0.0.1"
+    """Address that is put into SDP and that the relay binds."""
+    min_port: int = 20_000
+    max_port: int = 29_998
+    silence_s: int = 60
+    """A call whose media has been silent for so long both ways is ended; 0 means never."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargingSettings:
+    """Quotas (RFC 8506) and durability."""
+
+    quota_s: int = 60
+    """Talk time that one hold covers, seconds."""
+    renew_before_s: int = 10
+    """A hold is renewed so long before it runs out, seconds."""
+    max_call_s: int = 14_400
+    """No call is longer than this, seconds."""
+    commit_window_ms: int = 20
+    """Writes are gathered for so long before one durable commit; 0 to 20 milliseconds."""
+    heartbeat_ms: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class SipSettings:
+    """The SIP side."""
+
+    realm: str = "loopstart"
+    digest_algorithms: tuple[str, ...] = ("SHA-256", "MD5")
+    """Offered in this order (RFC 8760, 2.4)."""
+    min_expires_s: int = 60
+    max_expires_s: int = 3_600
+    contacts_per_account: int = 10
+    session_expires_s: int = 1_800
+    """RFC 4028; 0 switches session timers off."""
+    min_se_s: int = 90
+    ring_s: int = 180
+    """An unanswered call is given up after so long."""
+    carrier_timeout_s: int = 6
+    """A carrier that sends no provisional answer for so long is passed over."""
+    overload_pending: int = 2_000
+    """Unanswered INVITEs at which new ones get 503 with Retry-After."""
+    lockout_failures: int = 20
+    """Failed authentications from one source within `lockout_s` that lock it out."""
+    lockout_s: int = 300
+    shutdown_grace_s: int = 10
+    """At shutdown calls may finish for so long, then they are ended and settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of one host."""
+
+    database: str = ""
+    """Path of the SQLite file; empty means the default place (`host.cli.config`)."""
+    host_id: str = "host1"
+    """Names this host in the store: it settles its own open calls when it starts."""
+    listeners: tuple[Listener, ...] = field(default_factory=lambda: (Listener(),))
+    sip: SipSettings = field(default_factory=SipSettings)
+    media: MediaSettings = field(default_factory=MediaSettings)
+    charging: ChargingSettings = field(default_factory=ChargingSettings)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_json: bool = True
+    rules_off: tuple[str, ...] = ()
+    """Test only: names of `host.charging.values.Rule` that are not enforced."""
