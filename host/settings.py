@@ -20,6 +20,8 @@ class Listener:
     address: str = "127.0.0.1"
     port: int = 5060
     transport: Transport = "udp"
+    advertised: str = ""
+    """Host name or address that peers see (Via, Contact); empty: `address`."""
     certificate: str = ""
     """Path of a PEM certificate chain (TLS only)."""
     key: str = ""

@@ -1,0 +1,125 @@
+"""One call and its legs: the state that call control keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from host.calls.commands import Contact, Failure, MediaMode
+from host.charging.values import BilledLeg, CallFacts, Ending, Grant
+from host.numbering.values import Carrier
+
+
+class State(Enum):
+    """Where a call stands (see `host.calls.control.TRANSITIONS`)."""
+
+    AUTHORIZING = auto()
+    """Charging was asked for the first quota."""
+    OPENING = auto()
+    """The relay was asked for a port."""
+    RINGING = auto()
+    """Callee legs are out."""
+    ANSWERING = auto()
+    """A callee answered; the answer is being made durable."""
+    TALKING = auto()
+    ENDED = auto()
+    """All legs are told; the settlement may still be on its way."""
+
+
+class Leg:
+    """One side of a call."""
+
+    __slots__ = ("agent", "call", "carrier", "is_caller", "progressed")
+
+    def __init__(
+        self, call: Call, is_caller: bool, agent: object = None, carrier: str = ""
+    ) -> None:
+        self.call = call
+        self.is_caller = is_caller
+        self.agent = agent
+        """The protocol shell's own object; call control never looks inside."""
+        self.carrier = carrier
+        self.progressed = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A call as a protocol shell hands it over, its sender authenticated."""
+
+    facts: CallFacts
+    legs: tuple[BilledLeg, ...]
+    targets: tuple[Carrier | Contact, ...]
+    parallel: bool
+    """True: all targets ring at once (contacts); False: one after the other (carriers)."""
+    caller: str
+    """What the callee is shown."""
+    callee: str
+    hops: int
+    sdp: bytes
+    """The caller's offer; empty: the callee makes it (late offer)."""
+    media: MediaMode
+
+
+class Call:
+    """Everything that is known of one call. Times are monotonic seconds."""
+
+    __slots__ = (
+        "answer_sdp",
+        "answered_at",
+        "attempts",
+        "best_failure",
+        "caller",
+        "durable",
+        "ending",
+        "facts",
+        "grant",
+        "held_ready",
+        "id",
+        "modifying",
+        "offer_sdp",
+        "offered",
+        "placed_sdp",
+        "relayed",
+        "settle_tries",
+        "state",
+        "talk_ms",
+        "targets",
+        "winner",
+    )
+
+    def __init__(self, offered: Offered, agent: object) -> None:
+        self.id = offered.facts.call_id
+        self.facts = offered.facts
+        self.offered: Offered = offered
+        self.caller = Leg(self, True, agent)
+        self.state = State.AUTHORIZING
+        self.targets: list[Carrier | Contact] = list(offered.targets)
+        self.attempts: list[Leg] = []
+        self.winner: Leg | None = None
+        self.grant: Grant | None = None
+        self.answered_at = 0.0
+        self.durable = False
+        """The answer is on disk."""
+        self.held_ready = False
+        """The answer's session description is ready for the caller."""
+        self.answer_sdp = b""
+        self.offer_sdp = offered.sdp
+        self.placed_sdp = b""
+        """The caller's offer as callees see it (the relay's address in it)."""
+        self.relayed = False
+        """The relay holds a session for this call."""
+        self.best_failure: Failure | None = None
+        self.modifying: Leg | None = None
+        """The leg whose offer is on its way through; one at a time (491 otherwise)."""
+        self.talk_ms = 0
+        self.ending: Ending | None = None
+        self.settle_tries = 0
+
+    @property
+    def late_offer(self) -> bool:
+        """True when the caller sent no offer (RFC 3261, 13.2.1)."""
+        return not self.offered.sdp
+
+    def other(self, leg: Leg) -> Leg | None:
+        """The leg on the far side of `leg`; None while nobody has answered."""
+        return self.winner if leg.is_caller else self.caller

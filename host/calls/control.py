@@ -1,0 +1,528 @@
+"""Call control between a caller's leg and its callees', whatever their protocol.
+
+No I/O: shells report what happened (methods below, `now` in monotonic seconds) and carry out
+`commands`. Charging decides whether and how long, the relay rewrites session descriptions, and
+this module keeps the order of things: money before a carrier is asked, a durable answer before
+the caller hears of it, one settlement however the call ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from host.calls.call import Call, Leg, Offered, State
+from host.calls.commands import (
+    AcknowledgeLeg,
+    AnswerLeg,
+    Authorize,
+    CloseRelay,
+    Command,
+    EndLeg,
+    Failure,
+    MarkAnswered,
+    ModifiedLeg,
+    ModifyLeg,
+    PlaceLeg,
+    ProgressLeg,
+    RecordRefusal,
+    RejectLeg,
+    RejectModifyLeg,
+    Relay,
+    RelayStep,
+    Renew,
+    SendInfo,
+    Settle,
+)
+from host.calls.timers import SETTLE_RETRY_S, CallTimers
+from host.charging.values import CallFacts, Ending, Grant, Refusal, Rule
+from host.deadlines import Deadlines
+
+NORMAL_CLEARING = 16
+USER_BUSY = 17
+NO_ANSWER = 19
+RECOVERY_ON_TIMER = 102
+TEMPORARY_FAILURE = 41
+
+
+class Event(Enum):
+    """What can happen to a call."""
+
+    GRANTED = auto()
+    REFUSED = auto()
+    PLACED_SDP = auto()
+    """The caller's offer was rewritten for the callees."""
+    PROGRESSED = auto()
+    PROGRESS_SDP = auto()
+    ANSWERED = auto()
+    ANSWER_SDP = auto()
+    DURABLE = auto()
+    FAILED = auto()
+    CALLER_GONE = auto()
+    CALLEE_GONE = auto()
+    TIMER = auto()
+
+
+TRANSITIONS: dict[tuple[State, Event], str] = {
+    (State.AUTHORIZING, Event.GRANTED): "_on_granted",
+    (State.AUTHORIZING, Event.REFUSED): "_on_refused",
+    (State.AUTHORIZING, Event.CALLER_GONE): "_on_abandoned",
+    (State.OPENING, Event.PLACED_SDP): "_on_opened",
+    (State.OPENING, Event.CALLER_GONE): "_on_abandoned",
+    (State.RINGING, Event.PROGRESSED): "_on_progressed",
+    (State.RINGING, Event.PROGRESS_SDP): "_on_progress_sdp",
+    (State.RINGING, Event.ANSWERED): "_on_answered",
+    (State.RINGING, Event.FAILED): "_on_failed",
+    (State.RINGING, Event.CALLER_GONE): "_on_abandoned",
+    (State.RINGING, Event.TIMER): "_on_no_answer",
+    (State.ANSWERING, Event.ANSWER_SDP): "_on_answer_sdp",
+    (State.ANSWERING, Event.DURABLE): "_on_durable",
+    (State.ANSWERING, Event.CALLER_GONE): "_on_abandoned",
+    (State.ANSWERING, Event.CALLEE_GONE): "_on_callee_gone",
+    (State.ANSWERING, Event.TIMER): "_on_quota",
+    (State.TALKING, Event.CALLER_GONE): "_on_caller_gone",
+    (State.TALKING, Event.CALLEE_GONE): "_on_callee_gone",
+    (State.TALKING, Event.TIMER): "_on_quota",
+    (State.TALKING, Event.DURABLE): "_on_durable",
+}
+"""State and event to what is done; a pair that is not here came too late and is counted."""
+
+
+class CallControl:
+    """All calls of one host.
+
+    Args:
+        timers: how long to ring, to wait for a carrier, before a renewal.
+        rules_off: rules that a test switched off.
+    """
+
+    def __init__(self, timers: CallTimers, rules_off: frozenset[Rule] = frozenset()) -> None:
+        self.commands: list[Command] = []
+        """To be carried out in order by the shell, which empties the list."""
+        self.calls: dict[str, Call] = {}
+        """Live calls and calls whose settlement is on its way, by call id."""
+        self.late_events = 0
+        self._timers = timers
+        self._cut_off = Rule.CUT_OFF not in rules_off
+        self._deadlines = Deadlines()
+        self._handlers: dict[tuple[State, Event], Callable[..., None]] = {
+            key: getattr(self, name) for key, name in TRANSITIONS.items()
+        }
+
+    # --- what shells report --------------------------------------------------------------------
+
+    def offered(self, offered: Offered, agent: object, now: float) -> Leg:
+        """A call from an authenticated sender; answers the caller's leg."""
+        call = Call(offered, agent)
+        assert call.id not in self.calls, "a call id is unique for ever"
+        self.calls[call.id] = call
+        self.commands.append(Authorize(call, offered.facts, offered.legs))
+        return call.caller
+
+    def refused(self, facts: CallFacts, refusal: Refusal) -> None:
+        """A call that was refused before anything was asked of charging: it gets its CDR."""
+        self.commands.append(RecordRefusal(facts, refusal))
+
+    def authorized(self, call: Call, answer: Grant | Refusal, now: float) -> None:
+        if isinstance(answer, Grant):
+            if call.state is State.ENDED:  # the caller left meanwhile: give the hold back
+                self._settle(call)
+                return
+            self._feed(call, Event.GRANTED, answer, now)
+        else:
+            if call.state is State.ENDED:  # its CDR was written with the refusal
+                self.calls.pop(call.id, None)
+                return
+            self._feed(call, Event.REFUSED, answer, now)
+
+    def relayed(self, call: Call, step: RelayStep, sdp: bytes | None, now: float) -> None:
+        """The relay rewrote a description, or could not (None)."""
+        kind = step.kind
+        if sdp is None:
+            if call.state is State.ENDED:
+                return
+            if kind in ("reoffer", "reanswer"):
+                self._modify_done(call, None, 488)
+            elif kind != "update":
+                self._fail_whole(call, Failure(TEMPORARY_FAILURE, 500, "no relay port"), now)
+            return
+        if kind == "offer":
+            self._feed(call, Event.PLACED_SDP, sdp, now)
+        elif kind == "progress":
+            self._feed(call, Event.PROGRESS_SDP, step.leg, sdp, now)
+        elif kind == "answer":
+            self._feed(call, Event.ANSWER_SDP, sdp, now)
+        elif kind == "late-answer":
+            if call.winner is not None and call.state is not State.ENDED:
+                self.commands.append(AcknowledgeLeg(call.winner, sdp))
+        elif kind == "reoffer":
+            other = call.other(step.leg)
+            if call.modifying is step.leg and other is not None:
+                self.commands.append(ModifyLeg(other, sdp, update=False))
+        elif kind == "reanswer":
+            self._modify_done(call, sdp, 0)
+
+    def progressed(self, leg: Leg, ringing: bool, sdp: bytes, now: float) -> None:
+        """A callee gave a provisional answer (100 included: `ringing` False, no `sdp`)."""
+        self._feed(leg.call, Event.PROGRESSED, leg, ringing, sdp, now)
+
+    def answered(self, leg: Leg, sdp: bytes, now: float) -> None:
+        """A callee answered. A second winner is hung up."""
+        call = leg.call
+        if call.state is State.RINGING and leg in call.attempts:
+            self._feed(call, Event.ANSWERED, leg, sdp, now)
+        elif leg is not call.winner:
+            self.commands.append(EndLeg(leg, NORMAL_CLEARING))
+
+    def failed(self, leg: Leg, failure: Failure, now: float) -> None:
+        """A callee refused, or could not be reached."""
+        self._feed(leg.call, Event.FAILED, leg, failure, now)
+
+    def ended(self, leg: Leg, cause: int, now: float, detail: str = "") -> None:
+        """A leg went away by itself: CANCEL, BYE, session expiry, a lost ACK."""
+        if leg.is_caller:
+            self._feed(leg.call, Event.CALLER_GONE, leg, cause, detail, now)
+        elif leg is leg.call.winner:
+            self._feed(leg.call, Event.CALLEE_GONE, leg, cause, detail, now)
+
+    def media_silent(self, call: Call, now: float) -> None:
+        """No media has come for the configured time."""
+        if call.state is State.TALKING:
+            self._finish(call, now, NORMAL_CLEARING, "media", "media silent")
+
+    def acknowledged(self, leg: Leg, sdp: bytes, now: float) -> None:
+        """The caller's ACK brought an answer to the callee's offer (late offer)."""
+        call = leg.call
+        if call.state is State.ENDED or call.winner is None:
+            return
+        if call.late_offer and leg.is_caller:
+            self._through_relay(call, RelayStep("late-answer", leg), True, sdp, now)
+
+    def stored_answer(self, call: Call, ok: bool, now: float) -> None:
+        """The answer is durable, or the store failed."""
+        if ok:
+            call.durable = True
+            self._feed(call, Event.DURABLE, now)
+        elif call.state is not State.ENDED:
+            self._fail_whole(call, Failure(TEMPORARY_FAILURE, 503, "store unavailable"), now)
+
+    def renewed(self, call: Call, grant: Grant | None, now: float) -> None:
+        """More quota; None when the store is away: the call lives to the end of what it has."""
+        if call.state is not State.TALKING or grant is None:
+            return
+        call.grant = grant
+        self._arm_quota(call, now)
+
+    def settled(self, call: Call, ok: bool, now: float) -> None:
+        """The settlement is durable, or must be tried again."""
+        if ok:
+            self.calls.pop(call.id, None)
+        else:
+            call.settle_tries += 1
+            self._arm(call, now + SETTLE_RETRY_S * min(call.settle_tries, 30))
+
+    # --- changes of the session ------------------------------------------------------------------
+
+    def modify_offered(self, leg: Leg, sdp: bytes, update: bool, now: float) -> None:
+        """A peer offers a changed session by re-INVITE or UPDATE (RFC 3261, 14; RFC 3311)."""
+        call = leg.call
+        other = call.other(leg)
+        if call.state is not State.TALKING or other is None:
+            self.commands.append(
+                RejectModifyLeg(leg, 491 if call.state is not State.ENDED else 481)
+            )
+            return
+        if call.modifying is not None:
+            self.commands.append(RejectModifyLeg(leg, 491))
+            return
+        call.modifying = leg
+        if call.offered.media == "direct":
+            self.commands.append(ModifyLeg(other, sdp, update))
+        else:
+            self.commands.append(Relay(call, RelayStep("reoffer", leg), leg.is_caller, sdp))
+
+    def modified(self, leg: Leg, sdp: bytes, now: float) -> None:
+        """The other side accepted the change with this answer."""
+        call = leg.call
+        if call.modifying is None or call.modifying is leg:
+            return
+        self._through_relay(call, RelayStep("reanswer", leg), leg.is_caller, sdp, now)
+
+    def modify_failed(self, leg: Leg, status: int, now: float) -> None:
+        call = leg.call
+        if call.modifying is not None and call.modifying is not leg:
+            self._modify_done(call, None, status)
+
+    def address_changed(self, leg: Leg, sdp: bytes, now: float) -> None:
+        """A peer's answer to our repeated offer: only the relay needs to know."""
+        if leg.call.state is State.TALKING and leg.call.offered.media == "relay":
+            self.commands.append(Relay(leg.call, RelayStep("update", leg), leg.is_caller, sdp))
+
+    def info(self, leg: Leg, content_type: str, body: bytes) -> None:
+        other = leg.call.other(leg)
+        if other is not None and leg.call.state is State.TALKING:
+            self.commands.append(SendInfo(other, content_type, body))
+
+    def _modify_done(self, call: Call, sdp: bytes | None, status: int) -> None:
+        leg, call.modifying = call.modifying, None
+        if leg is None or call.state is State.ENDED:
+            return
+        self.commands.append(
+            ModifiedLeg(leg, sdp) if sdp is not None else RejectModifyLeg(leg, status)
+        )
+
+    # --- time ------------------------------------------------------------------------------------
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When `handle_timers` wants to be called next, monotonic seconds."""
+        return self._deadlines.next
+
+    def handle_timers(self, now: float) -> None:
+        for call_id in self._deadlines.due(now):
+            call = self.calls.get(call_id)
+            if call is None:
+                continue
+            if call.state is State.ENDED:
+                self._settle(call)
+            else:
+                self._feed(call, Event.TIMER, now)
+
+    def _arm(self, call: Call, at: float) -> None:
+        self._deadlines.arm(call.id, at)
+
+    def _arm_quota(self, call: Call, now: float) -> None:
+        grant = call.grant
+        assert grant is not None
+        if not self._cut_off:
+            return
+        talk_ms = (now - call.answered_at) * 1000
+        at_ms = grant.renew_at_ms if grant.renew_at_ms > talk_ms else grant.quota_ms
+        self._arm(call, call.answered_at + at_ms / 1000)
+
+    # --- transitions -----------------------------------------------------------------------------
+
+    def _feed(self, call: Call, event: Event, *details: object) -> None:
+        handler = self._handlers.get((call.state, event))
+        if handler is None:
+            self.late_events += 1
+            return
+        handler(call, *details)
+
+    def _through_relay(
+        self, call: Call, step: RelayStep, from_caller: bool, sdp: bytes, now: float
+    ) -> None:
+        if call.offered.media == "direct" or not sdp:
+            self.relayed(call, step, sdp, now)
+        else:
+            call.relayed = True
+            self.commands.append(Relay(call, step, from_caller, sdp))
+
+    def _on_granted(self, call: Call, grant: Grant, now: float) -> None:
+        call.grant = grant
+        call.state = State.OPENING
+        self._through_relay(call, RelayStep("offer", call.caller), True, call.offer_sdp, now)
+
+    def _on_refused(self, call: Call, refusal: Refusal, now: float) -> None:
+        call.state = State.ENDED
+        self.calls.pop(call.id, None)
+        self._deadlines.disarm(call.id)
+        self.commands.append(RejectLeg(call.caller, refusal.reason))
+
+    def _on_opened(self, call: Call, sdp: bytes, now: float) -> None:
+        call.placed_sdp = sdp
+        call.state = State.RINGING
+        self._place(call, now)
+
+    def _place(self, call: Call, now: float) -> None:
+        """Try the next carrier, or all contacts at once."""
+        offered = call.offered
+        count = len(call.targets) if offered.parallel else 1
+        for target in call.targets[:count]:
+            name = getattr(target, "name", "")
+            leg = Leg(call, False, carrier=name)
+            call.attempts.append(leg)
+            self.commands.append(
+                PlaceLeg(leg, target, offered.caller, offered.callee, offered.hops, call.placed_sdp)
+            )
+        del call.targets[:count]
+        wait_s = self._timers.ring_s if offered.parallel else self._timers.carrier_timeout_s
+        self._arm(call, now + wait_s)
+
+    def _on_progressed(self, call: Call, leg: Leg, ringing: bool, sdp: bytes, now: float) -> None:
+        if leg not in call.attempts:
+            return
+        if not leg.progressed:
+            leg.progressed = True
+            if not call.offered.parallel:
+                self._arm(call, now + self._timers.ring_s)
+        if sdp:
+            step = RelayStep("progress", leg)
+            self._through_relay(call, step, call.late_offer, sdp, now)
+        elif ringing:
+            self.commands.append(ProgressLeg(call.caller, True, b""))
+
+    def _on_progress_sdp(self, call: Call, leg: Leg, sdp: bytes, now: float) -> None:
+        if leg in call.attempts:
+            self.commands.append(ProgressLeg(call.caller, False, sdp))
+
+    def _on_answered(self, call: Call, leg: Leg, sdp: bytes, now: float) -> None:
+        call.state = State.ANSWERING
+        call.winner = leg
+        call.answered_at = now
+        for loser in call.attempts:
+            if loser is not leg:
+                self.commands.append(EndLeg(loser, NORMAL_CLEARING))
+        call.attempts.clear()
+        self.commands.append(MarkAnswered(call, leg.carrier))
+        self._arm_quota(call, now)
+        self._through_relay(call, RelayStep("answer", leg), False, sdp, now)
+
+    def _on_answer_sdp(self, call: Call, sdp: bytes, now: float) -> None:
+        call.answer_sdp = sdp
+        call.held_ready = True
+        self._on_durable(call, now)
+
+    def _on_durable(self, call: Call, now: float) -> None:
+        """The caller hears of the answer once it is durable and its description is ready."""
+        if call.state is State.ANSWERING and call.durable and call.held_ready:
+            call.state = State.TALKING
+            self.commands.append(AnswerLeg(call.caller, call.answer_sdp))
+
+    def _on_failed(self, call: Call, leg: Leg, failure: Failure, now: float) -> None:
+        if leg not in call.attempts:
+            return
+        call.attempts.remove(leg)
+        if call.best_failure is None or _worth(failure) > _worth(call.best_failure):
+            call.best_failure = failure
+        if call.attempts:
+            return
+        if call.targets and may_fail_over(failure):
+            self._place(call, now)
+            return
+        self._reject(call, call.best_failure, now)
+
+    def _on_no_answer(self, call: Call, now: float) -> None:
+        """A carrier said nothing in time, or nobody picked up."""
+        rang = any(leg.progressed for leg in call.attempts)
+        cause = NO_ANSWER if rang else RECOVERY_ON_TIMER
+        for leg in call.attempts:
+            self.commands.append(EndLeg(leg, cause))
+        call.attempts.clear()
+        if not rang and call.targets and not call.offered.parallel:
+            self._place(call, now)
+        else:
+            status = 480 if rang else 408
+            self._reject(call, call.best_failure or Failure(cause, status, "no answer"), now)
+
+    def _reject(self, call: Call, failure: Failure, now: float) -> None:
+        busy = failure.cause == USER_BUSY
+        silent = failure.cause in (NO_ANSWER, 18)
+        call.ending = Ending(
+            "busy" if busy else "no answer" if silent else "failed",
+            failure.cause,
+            "callee",
+            detail=failure.detail,
+        )
+        call.state = State.ENDED
+        self.commands.append(RejectLeg(call.caller, None, failure))
+        self._settle(call)
+
+    def _on_abandoned(self, call: Call, leg: Leg, cause: int, detail: str, now: float) -> None:
+        """The caller left before it was told of an answer: nothing to pay."""
+        waiting = call.state is State.AUTHORIZING
+        call.state = State.ENDED
+        for attempt in call.attempts:
+            self.commands.append(EndLeg(attempt, NORMAL_CLEARING))
+        call.attempts.clear()
+        if call.winner is not None:
+            self.commands.append(EndLeg(call.winner, NORMAL_CLEARING))
+        call.ending = Ending("cancelled", cause, "caller", detail=detail)
+        if not waiting:  # else the grant is on its way and is settled when it comes
+            self._settle(call)
+
+    def _on_caller_gone(self, call: Call, leg: Leg, cause: int, detail: str, now: float) -> None:
+        self._finish(call, now, cause, "caller", detail)
+
+    def _on_callee_gone(self, call: Call, leg: Leg, cause: int, detail: str, now: float) -> None:
+        self._finish(call, now, cause, "callee", detail)
+
+    def _on_quota(self, call: Call, now: float) -> None:
+        """Time to ask for more, or the end of the money."""
+        grant = call.grant
+        assert grant is not None
+        talk_ms = round((now - call.answered_at) * 1000)
+        if talk_ms >= grant.quota_ms:
+            final = "money" if grant.final else "limit"
+            self._finish(call, now, NORMAL_CLEARING, final, "quota used")
+            return
+        self._arm(call, call.answered_at + grant.quota_ms / 1000)
+        self.commands.append(Renew(call))
+
+    # --- endings ---------------------------------------------------------------------------------
+
+    def end(self, call: Call, now: float, detail: str) -> None:
+        """End a call from this side (operator, shutdown)."""
+        if call.state in (State.TALKING, State.ANSWERING):
+            self._finish(call, now, NORMAL_CLEARING, "host", detail)
+        elif call.state is not State.ENDED:
+            self._fail_whole(call, Failure(TEMPORARY_FAILURE, 503, detail), now)
+
+    def _finish(self, call: Call, now: float, cause: int, ended_by: str, detail: str) -> None:
+        """End an answered call: both legs that still stand are told, then it is settled once."""
+        assert call.winner is not None
+        answering = call.state is State.ANSWERING
+        call.talk_ms = max(0, round((now - call.answered_at) * 1000))
+        call.state = State.ENDED
+        if ended_by != "callee":
+            self.commands.append(EndLeg(call.winner, cause))
+        if ended_by != "caller":
+            if answering:
+                self.commands.append(RejectLeg(call.caller, None, Failure(cause, 480, detail)))
+            else:
+                self.commands.append(EndLeg(call.caller, cause))
+        carrier = call.winner.carrier
+        call.ending = Ending("answered", cause, ended_by, carrier, detail)  # type: ignore[arg-type]
+        self._settle(call)
+
+    def _fail_whole(self, call: Call, failure: Failure, now: float) -> None:
+        """Our own side can't go on: everything is taken down, nothing is charged."""
+        waiting = call.state is State.AUTHORIZING
+        legs = list(call.attempts)
+        if call.winner is not None:
+            legs.append(call.winner)
+        for leg in legs:
+            self.commands.append(EndLeg(leg, failure.cause))
+        if call.state is State.TALKING:
+            self.commands.append(EndLeg(call.caller, failure.cause))
+        else:
+            self.commands.append(RejectLeg(call.caller, None, failure))
+        call.attempts.clear()
+        call.state = State.ENDED
+        call.ending = Ending("failed", failure.cause, "host", detail=failure.detail)
+        if not waiting:
+            self._settle(call)
+
+    def _settle(self, call: Call) -> None:
+        assert call.ending is not None, "an ended call has an ending"
+        self._deadlines.disarm(call.id)
+        if call.relayed:
+            call.relayed = False
+            self.commands.append(CloseRelay(call))
+        self.commands.append(Settle(call, call.talk_ms, call.ending))
+
+
+def may_fail_over(failure: Failure) -> bool:
+    """True when another carrier may succeed: 5xx, 408 and time-outs; not what the callee said."""
+    return failure.status in (0, 408) or 500 <= failure.status < 600
+
+
+def _worth(failure: Failure) -> int:
+    """Which of several failures tells the caller most (RFC 3261, 16.7 step 6)."""
+    if failure.status >= 600:
+        return 5
+    if failure.cause == USER_BUSY:
+        return 4
+    if 400 <= failure.status < 500 and failure.status != 408:
+        return 3
+    return 2 if failure.status else 1
