@@ -1,0 +1,266 @@
+"""Requests and responses (RFC 3261, 7): values, parsing on demand, serialising.
+
+`parse` in `parser` reads them from octets; `response_to` makes the answer to a request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from firmware.wire.sip.errors import SipPeerError
+from firmware.wire.sip.headers import Headers, split_list
+from firmware.wire.sip.params import is_token
+from firmware.wire.sip.status import REASON_PHRASES, reason_phrase
+from firmware.wire.sip.uri import NameAddr, SipUri, Via
+
+MAX_CSEQ = 2**31
+"""CSeq numbers stay below it (RFC 3261, 8.1.1.5); a peer may write up to 2**32 - 1 (20.16)."""
+
+
+def parse_cseq(value: str) -> tuple[int, str]:
+    """Number and method of a CSeq value (RFC 3261, 20.16).
+
+    Raises:
+        SipPeerError: malformed, or a number of 2**32 or more (400).
+    """
+    number, _, method = value.partition(" ")
+    method = method.strip()
+    if not number.isdecimal() or not number.isascii() or not is_token(method):
+        raise SipPeerError(400, "Malformed CSeq")
+    if len(number) > 10 or int(number) >= 2**32:
+        raise SipPeerError(400, "CSeq number out of range")
+    return int(number), method
+
+
+class Message:
+    """What requests and responses have in common.
+
+    The accessors parse when first asked, remember, and forget when the header field is changed
+    through `Headers`. They raise SipPeerError(400) when the field is absent or malformed.
+    """
+
+    __slots__ = ("body", "headers")
+
+    def __init__(self, headers: Headers, body: bytes = b"") -> None:
+        self.headers = headers
+        self.body = body
+
+    def _raw(self, name: str) -> str:
+        values = self.headers.fields.get(name)
+        if values is None:
+            raise SipPeerError(400, f"Missing {name}")
+        return values[0]
+
+    @property
+    def call_id(self) -> str:
+        """The Call-ID as written."""
+        values = self.headers.fields.get("Call-ID")
+        if values is None:
+            raise SipPeerError(400, "Missing Call-ID")
+        return values[0]
+
+    @property
+    def cseq(self) -> tuple[int, str]:
+        """Number and method."""
+        parsed = self.headers.parsed
+        value: tuple[int, str] | None = parsed.get("CSeq")
+        if value is None:
+            value = parsed["CSeq"] = parse_cseq(self._raw("CSeq"))
+        return value
+
+    @property
+    def top_via(self) -> Via:
+        """The first Via."""
+        parsed = self.headers.parsed
+        value: Via | None = parsed.get("Via")
+        if value is None:
+            raw = self._raw("Via")
+            if "," in raw:
+                raw = split_list(raw)[0]
+            value = parsed["Via"] = Via.parse(raw)
+        return value
+
+    @property
+    def from_(self) -> NameAddr:
+        """The From field."""
+        parsed = self.headers.parsed
+        value: NameAddr | None = parsed.get("From")
+        if value is None:
+            value = parsed["From"] = NameAddr.parse(self._raw("From"))
+        return value
+
+    @property
+    def to(self) -> NameAddr:
+        """The To field."""
+        parsed = self.headers.parsed
+        value: NameAddr | None = parsed.get("To")
+        if value is None:
+            value = parsed["To"] = NameAddr.parse(self._raw("To"))
+        return value
+
+    @property
+    def contacts(self) -> list[NameAddr]:
+        """All Contact values, in order; `*` has the URI scheme `*`. Not to be changed."""
+        parsed = self.headers.parsed
+        value: list[NameAddr] | None = parsed.get("Contact")
+        if value is None:
+            value = [NameAddr.parse(part) for part in self.headers.get_all("Contact")]
+            parsed["Contact"] = value
+        return value
+
+    def start_line(self) -> str:
+        """The first line, without its line break."""
+        raise NotImplementedError
+
+    def to_bytes(self) -> bytes:
+        """The message as it travels; Content-Length is written to fit the body (18.3)."""
+        lines = [self.start_line()]
+        for name, values in self.headers.fields.items():
+            if name == "Content-Length":
+                continue
+            if len(values) == 1:
+                lines.append(f"{name}: {values[0]}")
+            else:
+                lines += [f"{name}: {value}" for value in values]
+        body = self.body
+        lines.append(f"Content-Length: {len(body)}\r\n\r\n")
+        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Message)
+            and self.start_line() == other.start_line()
+            and self.headers == other.headers
+            and self.body == other.body
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.start_line()}>"
+
+
+class Request(Message):
+    """A request. `uri` is the Request-URI as written."""
+
+    __slots__ = ("method", "uri")
+
+    def __init__(
+        self, method: str, uri: str, headers: Headers | None = None, body: bytes = b""
+    ) -> None:
+        self.method = method
+        self.uri = uri
+        self.headers = Headers() if headers is None else headers
+        self.body = body
+
+    @property
+    def request_uri(self) -> SipUri:
+        """The Request-URI.
+
+        Raises:
+            SipPeerError: malformed (400), or of a scheme that SIP does not route (416).
+        """
+        uri = SipUri.parse(self.uri)
+        if not uri.routable:
+            raise SipPeerError(416, "Unsupported URI Scheme", self)
+        return uri
+
+    def start_line(self) -> str:
+        return f"{self.method} {self.uri} SIP/2.0"
+
+    def stamp(self, host: str, port: int) -> None:
+        """Note in the top Via where the request came from (RFC 3261, 18.2.1; RFC 3581, 4).
+
+        `received` is added where sent-by says otherwise or rport was asked for, `rport` is
+        filled in where it was asked for.
+        """
+        via = self.top_via
+        wants_rport = any(name == "rport" for name, _ in via.params)
+        if via.host.strip("[]") == host.strip("[]") and not wants_rport:
+            return
+        via = via.with_param("received", host.strip("[]"))
+        if wants_rport:
+            via = via.with_param("rport", str(port))
+        values = self.headers.fields["Via"]
+        rest = split_list(values[0])[1:] if "," in values[0] else []
+        values[0] = ", ".join([str(via), *rest])
+        self.headers.parsed["Via"] = via
+
+    def copy(self) -> Request:
+        """A request that changes independently."""
+        return Request(self.method, self.uri, self.headers.copy(), self.body)
+
+
+class Response(Message):
+    """A response."""
+
+    __slots__ = ("reason", "status")
+
+    def __init__(
+        self, status: int, reason: str = "", headers: Headers | None = None, body: bytes = b""
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = Headers() if headers is None else headers
+        self.body = body
+
+    def start_line(self) -> str:
+        return f"SIP/2.0 {self.status} {self.reason}"
+
+    def copy(self) -> Response:
+        """A response that changes independently."""
+        return Response(self.status, self.reason, self.headers.copy(), self.body)
+
+
+def response_to(
+    request: Request, status: int, reason: str | None = None, *, to_tag: str | None = None
+) -> Response:
+    """The answer to a request, as yet without Contact and body (RFC 3261, 8.2.6).
+
+    Via, From, To, Call-ID and CSeq are copied. To gets `to_tag` unless it has a tag or the
+    status is 100. Timestamp is copied into a 100, Record-Route into what may make a dialog
+    (12.1.1: 101 to 299). Fields that a malformed request lacks are left out.
+    """
+    source = request.headers.fields
+    fields: dict[str, list[str]] = {}
+    via = source.get("Via")
+    if via is not None:
+        fields["Via"] = via.copy()
+    values = source.get("From")
+    if values is not None:
+        fields["From"] = values[:1]
+    values = source.get("To")
+    if values is not None:
+        to = values[0]
+        if to_tag is not None and status > 100 and request.to.tag is None:
+            to = f"{to};tag={to_tag}"
+        fields["To"] = [to]
+    for name in ("Call-ID", "CSeq"):
+        values = source.get(name)
+        if values is not None:
+            fields[name] = values[:1]
+    if status == 100:
+        if "Timestamp" in source:
+            fields["Timestamp"] = source["Timestamp"].copy()
+    elif status < 300 and "Record-Route" in source:
+        fields["Record-Route"] = source["Record-Route"].copy()
+    if reason is None:
+        reason = REASON_PHRASES.get(status) or reason_phrase(status)
+    return Response(status, reason, Headers.adopt(fields))
+
+
+def error_response(error: SipPeerError, *, to_tag: str | None = None) -> Response | None:
+    """What to answer to a request that could not be used; None if nothing can or may be said.
+
+    An ACK is never answered (RFC 3261, 17), a response neither.
+    """
+    request: Any = error.request
+    if request is None or request.method == "ACK" or "Via" not in request.headers:
+        return None
+    try:
+        response = response_to(request, error.status, error.reason, to_tag=to_tag)
+    except SipPeerError:  # a To that cannot be read gets no tag either
+        response = response_to(request, error.status, error.reason)
+    if error.status == 420:
+        response.headers.set("Unsupported", ", ".join(request.headers.get_all("Require")))
+    return response
