@@ -1,0 +1,229 @@
+"""The double-entry ledger: payments in, balances, and the audit of all of it.
+
+A customer's balance is what we owe the customer. A payment moves from `payments` to the
+customer, a call from the customer to `revenue`; every movement is two postings that sum to
+zero, which the database's own triggers make and keep.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+from host.charging.rating import charge
+from host.charging.values import Money, Now, Reason, Refusal, Tariff
+
+REVENUE_ID = -1
+PAYMENTS_ID = -2
+
+
+class Balance(NamedTuple):
+    """What a customer has."""
+
+    funds: Money
+    """Paid in and not yet spent."""
+    held: Money
+    """Of it, what live calls have reserved."""
+    available: Money
+    """`funds` less `held`."""
+
+
+class UnknownAccount(LookupError):
+    """The ledger has no customer of that number."""
+
+
+def pay(
+    conn: sqlite3.Connection,
+    now: Now,
+    account_id: int,
+    amount: Money,
+    provider: str,
+    provider_id: str,
+    note: str = "",
+) -> bool:
+    """Credit a payment to a main account, once for each payment id of the provider.
+
+    Returns:
+        True when it was credited; False when this very payment was credited before.
+
+    Raises:
+        ValueError: the amount is not above zero, provider or its id is empty, or the same
+            payment id came before with another amount or for another account.
+        UnknownAccount: there is no such main account.
+    """
+    if amount <= 0:
+        raise ValueError(f"a payment is above zero: {amount}")
+    if not provider or not provider_id:
+        raise ValueError("a payment needs its provider and the provider's id for it")
+    _funds(conn, account_id)
+    key = f"payment:{provider}:{provider_id}"
+    moved = conn.execute(
+        "INSERT INTO movement (key, kind, utc_ms, debit_id, credit_id, amount, note) "
+        "VALUES (?, 'payment', ?, ?, ?, ?, ?) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING",
+        (key, now.utc_ms, PAYMENTS_ID, account_id, amount, note),
+    ).rowcount
+    if moved:
+        return True
+    before = conn.execute("SELECT credit_id, amount FROM movement WHERE key = ?", (key,)).fetchone()
+    if before != (account_id, amount):
+        raise ValueError(
+            f"payment {provider_id} of {provider} was credited before, {before[1]} units to "
+            f"account {before[0]}: the same id cannot stand for another payment"
+        )
+    return False
+
+
+def take_fee(
+    conn: sqlite3.Connection, now: Now, account_id: int, amount: Money, key: str, note: str = ""
+) -> Refusal | None:
+    """Move a fee from a main account to revenue, once for each `key`.
+
+    Returns:
+        A refusal when less than `amount` is available; else None.
+
+    Raises:
+        ValueError: the amount is not above zero.
+        UnknownAccount: there is no such main account.
+    """
+    if amount <= 0:
+        raise ValueError(f"a fee is above zero: {amount}")
+    funds, held = _funds(conn, account_id)
+    found = conn.execute("SELECT 1 FROM movement WHERE key = ?", (f"fee:{key}",)).fetchone()
+    if found:
+        return None
+    if funds - held < amount:
+        return Refusal(Reason.NO_MONEY, f"account {account_id} has {funds - held} available")
+    conn.execute(
+        "INSERT INTO movement (key, kind, utc_ms, debit_id, credit_id, amount, note) "
+        "VALUES (?, 'fee', ?, ?, ?, ?, ?)",
+        (f"fee:{key}", now.utc_ms, account_id, REVENUE_ID, amount, note),
+    )
+    return None
+
+
+def balance(conn: sqlite3.Connection, account_id: int) -> Balance:
+    """What a main account has.
+
+    Raises:
+        UnknownAccount: there is no such main account.
+    """
+    funds, held = _funds(conn, account_id)
+    return Balance(Money(funds), Money(held), Money(funds - held))
+
+
+def _funds(conn: sqlite3.Connection, account_id: int) -> tuple[int, int]:
+    found: tuple[int, int] | None = conn.execute(
+        "SELECT balance, held FROM ledger_account WHERE id = ? AND kind = 'funds'", (account_id,)
+    ).fetchone()
+    if found is None:
+        raise UnknownAccount(f"no main account {account_id} in the ledger")
+    return found
+
+
+# Each query finds nothing in a sound ledger; its rows fill the sentence.
+_AUDIT: tuple[tuple[str, str], ...] = (
+    (
+        "movement {} has {} postings that sum to {}, not two that sum to 0",
+        "SELECT movement.id, count(posting.amount), coalesce(sum(posting.amount), 0) "
+        "FROM movement LEFT JOIN posting ON movement_id = movement.id GROUP BY movement.id "
+        "HAVING count(posting.amount) <> 2 OR sum(posting.amount) <> 0",
+    ),
+    (
+        "posting of {} to account {} belongs to no movement",
+        "SELECT amount, account_id FROM posting WHERE movement_id NOT IN (SELECT id FROM movement)",
+    ),
+    (
+        "posting of movement {} to account {} differs from the movement",
+        "SELECT movement_id, account_id FROM posting JOIN movement ON movement.id = movement_id "
+        "WHERE NOT (account_id = debit_id AND posting.amount = -movement.amount) "
+        "AND NOT (account_id = credit_id AND posting.amount = movement.amount)",
+    ),
+    (
+        "all postings together sum to {}, not to 0",
+        "SELECT sum(amount) FROM posting HAVING coalesce(sum(amount), 0) <> 0",
+    ),
+    (
+        "account {} shows a balance of {}, its postings sum to {}",
+        "SELECT id, balance, coalesce(total, 0) FROM ledger_account LEFT JOIN "
+        "(SELECT account_id, sum(amount) AS total FROM posting GROUP BY account_id) "
+        "ON account_id = id WHERE balance <> coalesce(total, 0)",
+    ),
+    (
+        "account {} shows {} held, its pending holds sum to {}",
+        "SELECT ledger_account.id, held, coalesce(total, 0) FROM ledger_account LEFT JOIN "
+        "(SELECT account_id, sum(amount) AS total FROM hold WHERE state = 'pending' "
+        "GROUP BY account_id) ON account_id = ledger_account.id "
+        "WHERE held <> coalesce(total, 0)",
+    ),
+    (
+        "account {} holds {} of a balance of {}",
+        "SELECT id, held, balance FROM ledger_account "
+        "WHERE kind = 'funds' AND (held > balance OR held < 0)",
+    ),
+    (
+        "hold {} of call {} leg {} is pending, but the call is over",
+        "SELECT hold.sequence, coalesce(call_id, hold.call), leg FROM hold LEFT JOIN call "
+        "ON call.id = hold.call WHERE hold.state = 'pending' AND call.state IS NOT 'open'",
+    ),
+    (
+        "hold {} of call {} leg {} is {}, but the call is live",
+        "SELECT hold.sequence, call_id, leg, hold.state FROM hold JOIN call ON call.id = hold.call "
+        "WHERE hold.state <> 'pending' AND call.state = 'open'",
+    ),
+    (
+        "channel {} is taken by call {}, which is over",
+        "SELECT key, coalesce(call_id, live_limit.call) FROM live_limit LEFT JOIN call "
+        "ON call.id = live_limit.call WHERE call.state IS NOT 'open'",
+    ),
+    (
+        "CDR of call {} leg {} says {}, the ledger moved {} from account {}",
+        "SELECT call_id, leg.leg, cost, coalesce(amount, 0), coalesce(debit_id, leg.account_id) "
+        "FROM leg JOIN call ON call.id = leg.call "
+        "LEFT JOIN movement ON movement.call = leg.call AND movement.leg = leg.leg "
+        "WHERE call.state = 'ended' AND (cost IS NULL OR cost <> coalesce(amount, 0) "
+        "OR coalesce(debit_id, leg.account_id) <> leg.account_id)",
+    ),
+    (
+        "call {} leg {} is live, but {} was posted for it",
+        "SELECT call_id, leg.leg, amount FROM leg JOIN call ON call.id = leg.call "
+        "JOIN movement ON movement.call = leg.call AND movement.leg = leg.leg "
+        "WHERE call.state = 'open'",
+    ),
+    (
+        "CDRs cost {} in all, calls moved {} in the ledger",
+        "SELECT cdrs, moved FROM (SELECT (SELECT coalesce(sum(cost), 0) FROM leg) AS cdrs, "
+        "(SELECT coalesce(sum(amount), 0) FROM movement WHERE kind = 'call') AS moved) "
+        "WHERE cdrs <> moved",
+    ),
+    (
+        "call {} was refused, but has legs",
+        "SELECT DISTINCT call_id FROM call JOIN leg ON leg.call = call.id WHERE state = 'refused'",
+    ),
+    (
+        "call {} is billed {} ms of {} ms talk and {} ms granted",
+        "SELECT call_id, billed_ms, talk_ms, granted_ms FROM call JOIN leg ON leg.call = call.id "
+        "WHERE state = 'ended' AND (billed_ms > talk_ms OR billed_ms > granted_ms)",
+    ),
+)
+
+
+def check(conn: sqlite3.Connection) -> list[str]:
+    """Audit ledger, holds, channels and CDRs in one snapshot; returns a sentence a fault."""
+    own = not conn.in_transaction
+    if own:
+        conn.execute("BEGIN")
+    try:
+        faults = [
+            sentence.format(*row) for sentence, query in _AUDIT for row in conn.execute(query)
+        ]
+        for call_id, leg, billed_ms, cost, rate, first, step, fee in conn.execute(
+            "SELECT call_id, leg, billed_ms, cost, per_minute, first_s, step_s, connect_fee "
+            "FROM leg JOIN call ON call.id = leg.call WHERE cost > 0"
+        ):
+            due = charge(Tariff(Money(rate), first, step, Money(fee)), billed_ms)
+            if cost > due:
+                faults.append(f"CDR of call {call_id} leg {leg} says {cost}, its talk costs {due}")
+    finally:
+        if own:
+            conn.execute("ROLLBACK")
+    return faults

@@ -1,0 +1,375 @@
+"""Authorise, answer, renew, settle: the life of a paid call, one transaction each.
+
+Every method is run by the store's writer inside a transaction: it reads and writes through the
+connection that it is given, takes the time as an argument, and may be repeated without harm.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from host.charging import recovery, sql
+from host.charging.quotas import PayingLeg, extend
+from host.charging.rating import FREE, charge
+from host.charging.values import (
+    BilledLeg,
+    CallFacts,
+    Ending,
+    Grant,
+    LegSettlement,
+    Limit,
+    Money,
+    Now,
+    Reason,
+    Refusal,
+    Rule,
+    Tariff,
+)
+from host.settings import ChargingSettings
+
+_MAX_TEXT = 256
+"""A peer decides what stands in a CDR, not how long it is."""
+
+_LIMIT_RULES = {Reason.ACCOUNT_CHANNELS: Rule.ACCOUNT_CHANNELS, Reason.ONE_NUMBER: Rule.ONE_NUMBER}
+_CHARGE_RULES = {"out": Rule.CHARGE_OUT, "in": Rule.CHARGE_DID}
+
+
+class Charging:
+    """Charges the calls of one host. Holds no state of its own: all of it is in the store."""
+
+    def __init__(
+        self,
+        host_id: str,
+        boot_id: str,
+        settings: ChargingSettings,
+        rules_off: frozenset[Rule] = frozenset(),
+    ) -> None:
+        """Charge for `host_id`, in the boot whose monotonic clock `boot_id` names."""
+        self.host_id = host_id
+        self.boot_id = boot_id
+        self.settings = settings
+        self.rules_off = rules_off
+
+    def authorize(
+        self,
+        conn: sqlite3.Connection,
+        now: Now,
+        call: CallFacts,
+        legs: tuple[BilledLeg, ...],
+        max_talk_ms: int,
+    ) -> Grant | Refusal:
+        """Take channels and the first holds for all legs, or for none (initial request).
+
+        Limits are checked first, in the order given, then the money of each paying account.
+        A refusal writes its CDR. The same call id again gets the same answer and no second
+        hold.
+        """
+        assert max_talk_ms > 0
+        most_ms = min(max_talk_ms, self.settings.max_call_s * 1000)
+        legs = tuple(self._priced(leg) for leg in legs)
+        limits = [
+            (leg.leg, limit)
+            for leg in legs
+            for limit in leg.limits
+            if _LIMIT_RULES.get(limit.reason) not in self.rules_off
+        ]
+        accounts = tuple(dict.fromkeys(leg.account_id for leg in legs))
+        facts = conn.execute(
+            sql.facts_query(len(limits), len(accounts)),
+            (call.call_id, *(limit.key for _, limit in limits), *accounts),
+        ).fetchone()
+        if facts[0] is not None:
+            return self._answer_again(conn, call.call_id)
+        refusal = _over_limit(limits, facts[1 : 1 + len(limits)])
+        if refusal is not None:
+            self.refuse(conn, now, call, refusal)
+            return refusal
+        available = dict(zip(accounts, map(Money, facts[1 + len(limits) :]), strict=True))
+        paying = [PayingLeg(leg.leg, leg.account_id, leg.tariff) for leg in legs]
+        extension = extend(
+            paying,
+            {} if Rule.BALANCE in self.rules_off else available,
+            granted_ms=0,
+            step_ms=self.settings.quota_s * 1000,
+            most_ms=most_ms,
+            renew_before_ms=self.settings.renew_before_s * 1000,
+        )
+        grant = extension.grant
+        if grant.quota_ms == 0:
+            short = next(
+                (leg.account_id for leg in paying if not self._covers_first(leg, available)),
+                paying[0].account_id,
+            )
+            refusal = Refusal(Reason.NO_MONEY, f"account {short} has {available[short]} available")
+            self.refuse(conn, now, call, refusal)
+            return refusal
+        row = conn.execute(
+            sql.INSERT_CALL,
+            (
+                *self._facts(now, call),
+                most_ms,
+                grant.quota_ms,
+                grant.renew_at_ms,
+                grant.final,
+                grant.quota_ms,
+            ),
+        ).lastrowid
+        assert row is not None
+        for leg in legs:
+            tariff = leg.tariff
+            conn.execute(
+                sql.INSERT_LEG,
+                (
+                    row,
+                    leg.leg,
+                    leg.direction,
+                    leg.account_id,
+                    tariff.per_minute,
+                    tariff.first_s,
+                    tariff.step_s,
+                    tariff.connect_fee,
+                    leg.tariff_ref,
+                    leg.route,
+                ),
+            )
+        if limits:
+            conn.execute(
+                sql.live_limit_insert(len(limits)),
+                [value for leg_number, limit in limits for value in (limit.key, row, leg_number)],
+            )
+        self._hold(conn, row, 0, extension.holds, available)
+        return grant
+
+    def refuse(self, conn: sqlite3.Connection, now: Now, call: CallFacts, refusal: Refusal) -> None:
+        """Write the CDR of a call that was refused: its reason, zero talk, zero cost."""
+        conn.execute(
+            sql.INSERT_REFUSED,
+            (
+                *self._facts(now, call),
+                now.utc_ms,
+                refusal.reason.value,
+                _text(refusal.detail),
+            ),
+        )
+
+    def answered(self, conn: sqlite3.Connection, now: Now, call_id: str, carrier: str) -> None:
+        """Note when the call was answered, and by which carrier it goes. Counts once."""
+        conn.execute(sql.UPDATE_ANSWERED, (now.utc_ms, now.mono_ms, _text(carrier), call_id))
+
+    def renew(self, conn: sqlite3.Connection, now: Now, call_id: str) -> Grant:
+        """Hold money for more talk (update request).
+
+        Without money the grant is final and its quota unchanged. A request that comes again,
+        while a whole quota is still unused, changes nothing; nor does one for a call that has
+        ended or was never authorised.
+        """
+        found = conn.execute(sql.SELECT_RENEWAL, (call_id,)).fetchone()
+        if found is None:
+            return Grant(0, 0, True)
+        row, state, granted, renew_at, final, most, sequence, answered_mono = found
+        if state != "open":
+            return Grant(granted, granted, True)
+        talk_ms = 0 if answered_mono is None else max(0, now.mono_ms - answered_mono)
+        if granted >= most or granted - talk_ms > self.settings.quota_s * 1000:
+            return Grant(granted, renew_at, bool(final))
+        legs = [
+            PayingLeg(leg, account_id, Tariff(Money(rate), first, step, Money(fee)), Money(held))
+            for leg, account_id, rate, first, step, fee, held in conn.execute(
+                sql.SELECT_PAYING, (row,)
+            )
+        ]
+        available = {leg.account_id: _available(conn, leg.account_id) for leg in legs}
+        extension = extend(
+            legs,
+            {} if Rule.BALANCE in self.rules_off else available,
+            granted_ms=granted,
+            step_ms=self.settings.quota_s * 1000,
+            most_ms=most,
+            renew_before_ms=self.settings.renew_before_s * 1000,
+        )
+        grant = extension.grant
+        # A call that gets nothing more is still alive: its last hold's validity stays.
+        if grant.quota_ms > granted:
+            conn.execute(
+                sql.UPDATE_RENEWED,
+                (
+                    grant.quota_ms,
+                    grant.renew_at_ms,
+                    grant.final,
+                    grant.quota_ms - granted,
+                    sequence + 1,
+                    row,
+                ),
+            )
+            self._hold(conn, row, sequence + 1, extension.holds, available)
+        return grant
+
+    def settle(
+        self, conn: sqlite3.Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
+    ) -> tuple[LegSettlement, ...]:
+        """End the call (terminate request): post its cost, void the rest, write the CDRs.
+
+        Billed is the smaller of measured and granted talk, whatever the disposition says.
+        Repeating it is harmless and returns the same; a call that was refused or never
+        authorised has no legs to settle.
+        """
+        assert talk_ms >= 0
+        rows = conn.execute(sql.SELECT_SETTLEMENT, (call_id,)).fetchall()
+        if not rows or rows[0][1] == "refused":
+            return ()
+        row, state, granted, answered_utc = rows[0][:4]
+        if state != "open":
+            return tuple(
+                LegSettlement(found[4], found[10], Money(found[11]))
+                for found in rows
+                if found[4] is not None
+            )
+        billed_ms = min(talk_ms, granted)
+        settled = []
+        for _, _, _, _, leg, account_id, rate, first, step, fee, _, _ in rows:
+            if leg is None:
+                break
+            tariff = Tariff(Money(rate), first, step, Money(fee))
+            cost = charge(tariff, billed_ms)
+            if rate or fee:
+                cost = self._post(conn, now, (row, leg, account_id), cost)
+            conn.execute(sql.UPDATE_LEG, (billed_ms, cost, row, leg))
+            settled.append(LegSettlement(leg, billed_ms, cost))
+        if talk_ms and answered_utc is None:
+            # The note of the answer was lost on its way to the store; the talk was not.
+            answered_utc = now.utc_ms - talk_ms
+        carrier = _text(ending.carrier)
+        conn.execute(
+            sql.UPDATE_ENDED,
+            (
+                now.utc_ms,
+                talk_ms,
+                ending.disposition,
+                ending.cause,
+                ending.ended_by,
+                answered_utc,
+                _text(ending.detail),
+                carrier,
+                carrier,
+                row,
+            ),
+        )
+        conn.execute(sql.FREE_LIMITS, (row,))
+        return tuple(settled)
+
+    def heartbeat(self, conn: sqlite3.Connection, now: Now) -> None:
+        """Say durably that this host is alive: after a crash it bills up to here, no further.
+
+        The first one of a process comes after `recover`, which needs the last one before.
+        """
+        recovery.heartbeat(conn, now, self.host_id, self.boot_id)
+
+    def recover(self, conn: sqlite3.Connection, now: Now) -> int:
+        """At start: settle this host's open calls up to its last heartbeat; returns how many."""
+        if Rule.RECOVERY in self.rules_off:
+            return 0
+        return recovery.recover(conn, now, self.host_id, self.settle)
+
+    def supervise(self, conn: sqlite3.Connection, now: Now) -> int:
+        """Settle calls of any host that nobody renewed within twice their hold's validity.
+
+        Each is billed up to its host's last heartbeat. Returns how many there were.
+        """
+        return recovery.supervise(conn, now, self.host_id, self.boot_id, self.settle)
+
+    def _facts(self, now: Now, call: CallFacts) -> tuple[object, ...]:
+        return (
+            call.call_id,
+            self.host_id,
+            self.boot_id,
+            _text(call.account),
+            call.account_id,
+            call.direction,
+            _text(call.caller),
+            _text(call.callee),
+            now.utc_ms,
+            now.mono_ms,
+        )
+
+    def _priced(self, leg: BilledLeg) -> BilledLeg:
+        if self.rules_off and _CHARGE_RULES[leg.direction] in self.rules_off:
+            return BilledLeg(
+                leg.leg, leg.direction, leg.account_id, FREE, leg.tariff_ref, leg.route, leg.limits
+            )
+        return leg
+
+    def _answer_again(self, conn: sqlite3.Connection, call_id: str) -> Grant | Refusal:
+        state, granted, renew_at, final, reason, detail = conn.execute(
+            sql.SELECT_ANSWER, (call_id,)
+        ).fetchone()
+        if state == "refused":
+            return Refusal(Reason(reason), detail)
+        return Grant(granted, renew_at, bool(final))
+
+    @staticmethod
+    def _covers_first(leg: PayingLeg, available: dict[int, Money]) -> bool:
+        return charge(leg.tariff, 1) <= available[leg.account_id]
+
+    def _hold(
+        self,
+        conn: sqlite3.Connection,
+        row: int,
+        sequence: int,
+        holds: Sequence[tuple[PayingLeg, Money]],
+        available: dict[int, Money],
+    ) -> None:
+        if Rule.HOLDS in self.rules_off:
+            return
+        for leg, amount in holds:
+            if Rule.BALANCE in self.rules_off:
+                # The database refuses to hold what is not there, rule or no rule.
+                amount = min(amount, available[leg.account_id])
+                available[leg.account_id] = Money(available[leg.account_id] - amount)
+                if amount <= 0:
+                    continue
+            conn.execute(sql.INSERT_HOLD, (row, leg.leg, sequence, leg.account_id, amount))
+
+    def _post(
+        self, conn: sqlite3.Connection, now: Now, leg: tuple[int, int, int], cost: Money
+    ) -> Money:
+        """Resolve one leg's holds and post what it cost; returns what was posted."""
+        row, number, account_id = leg
+        conn.execute(sql.RESOLVE_HOLDS, (cost, row, number))
+        if self.rules_off:
+            # With holds or balance off the money may be gone; it is never overdrawn.
+            cost = min(cost, _available(conn, account_id))
+        if cost:
+            conn.execute(sql.INSERT_MOVEMENT, (row, number, now.utc_ms, account_id, cost))
+        return cost
+
+
+def in_use(conn: sqlite3.Connection, key: str) -> int:
+    """How many live legs bear the limit `key`."""
+    (count,) = conn.execute("SELECT count(*) FROM live_limit WHERE key = ?", (key,)).fetchone()
+    return int(count)
+
+
+def _available(conn: sqlite3.Connection, account_id: int) -> Money:
+    found = conn.execute(
+        "SELECT balance - held FROM ledger_account WHERE id = ?", (account_id,)
+    ).fetchone()
+    return Money(found[0] if found else 0)
+
+
+def _over_limit(limits: list[tuple[int, Limit]], counts: Sequence[int]) -> Refusal | None:
+    taken: dict[str, int] = {}
+    for (_, limit), count in zip(limits, counts, strict=True):
+        # Two legs of this very call may bear the same key.
+        own = taken.get(limit.key, 0)
+        if count + own >= limit.most:
+            return Refusal(limit.reason, f"{limit.key} has {count + own} of {limit.most} in use")
+        taken[limit.key] = own + 1
+    return None
+
+
+def _text(text: str) -> str:
+    """Text of a peer as the store takes it: bounded, and valid UTF-8."""
+    if len(text) > _MAX_TEXT:
+        text = text[:_MAX_TEXT]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

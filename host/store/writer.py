@@ -1,0 +1,258 @@
+"""The one writer: many small operations, one durable commit for each short window of time.
+
+A commit costs a sync of the disk, an operation next to nothing, so operations of `window_ms`
+share one. While operations keep coming the thread wakes up once a window by itself; only a
+writer that went idle has to be woken by `submit`. Nothing is polled while idle.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from host.store.sqlite import StoreError, open_writer
+
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], Any]
+Done = Callable[[Any], None]
+Delivery = list[tuple[Callable[[object], None], object]]
+
+MAX_WINDOW_MS = 20
+MAX_BATCH = 1_000
+"""No transaction is longer: a flood must not make one commit wait for all of it."""
+_BUCKET_MS = 0.1
+_BUCKETS = 2_000
+
+
+@dataclass(slots=True)
+class WriterStats:
+    """What the writer did, and the latency it added: from `submit` to durable, milliseconds."""
+
+    commits: int = 0
+    failed_commits: int = 0
+    operations: int = 0
+    failed_operations: int = 0
+    undelivered: int = 0
+    """Batches whose delivery raised (a loop that was closed already)."""
+    cpu_s: float = 0.0
+    """Processor time of the writer's thread, seconds."""
+    wait_ms_sum: float = 0.0
+    wait_ms_max: float = 0.0
+    _waits: list[int] = field(default_factory=lambda: [0] * (_BUCKETS + 1))
+
+    def add_waits(self, submitted: Iterable[float], durable: float) -> None:
+        """Count operations, by the monotonic seconds of submission and of durability."""
+        for at in submitted:
+            wait_ms = (durable - at) * 1000
+            self.wait_ms_sum += wait_ms
+            if wait_ms > self.wait_ms_max:
+                self.wait_ms_max = wait_ms
+            self._waits[min(int(wait_ms / _BUCKET_MS), _BUCKETS)] += 1
+
+    def wait_ms(self, quantile: float) -> float:
+        """The wait that `quantile` (0 to 1) of the operations stayed under, to 0.1 ms."""
+        total = sum(self._waits)
+        seen = 0
+        for index, count in enumerate(self._waits):
+            seen += count
+            if total and seen >= quantile * total:
+                return min((index + 1) * _BUCKET_MS, self.wait_ms_max)
+        return 0.0
+
+    @property
+    def wait_ms_p50(self) -> float:
+        """Median wait, milliseconds."""
+        return self.wait_ms(0.5)
+
+    @property
+    def wait_ms_p99(self) -> float:
+        """Wait that one operation in a hundred exceeds, milliseconds."""
+        return self.wait_ms(0.99)
+
+
+@dataclass(slots=True)
+class _Entry:
+    operation: Operation
+    done: Done
+    direct: bool
+    """Answer from the writer's own thread, not by `deliver`."""
+    at: float
+
+
+class GroupCommitWriter:
+    """Owns the write connection and the only thread that uses it."""
+
+    def __init__(
+        self, path: str | Path, window_ms: int, deliver: Callable[[Delivery], None]
+    ) -> None:
+        """Open the store and start the thread.
+
+        Args:
+            window_ms: 0 to 20; how long the first operation of a batch may wait for others.
+            deliver: called by the writer's thread, once a batch, after its commit, with every
+                `done` and its result; it has to be quick (one `call_soon_threadsafe`).
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        assert 0 <= window_ms <= MAX_WINDOW_MS
+        self.stats = WriterStats()
+        self._path = path
+        self._window_s = window_ms / 1000
+        self._deliver = deliver
+        self._conn = open_writer(path)
+        self._lock = threading.Lock()
+        self._wake = threading.Lock()
+        """Used as a binary semaphore: held, except to wake the idle thread."""
+        self._wake.acquire()
+        self._queue: list[_Entry] = []
+        self._idle = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self,
+        operation: Callable[[sqlite3.Connection], T],
+        done: Callable[[T | BaseException], None],
+    ) -> None:
+        """Queue an operation from any thread; never blocks.
+
+        `done` gets the operation's result once it is durable, or the exception: the
+        operation's own, or StoreError when the whole batch could not be committed.
+        """
+        self._put(_Entry(operation, done, False, time.monotonic()))
+
+    def call(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Run one operation and wait until it is durable. For start-up, tools and tests.
+
+        Raises:
+            StoreError: it could not be committed.
+        """
+        assert threading.current_thread() is not self._thread
+        finished = threading.Event()
+        box: list[Any] = []
+
+        def done(result: object) -> None:
+            box.append(result)
+            finished.set()
+
+        self._put(_Entry(operation, done, True, time.monotonic()))
+        finished.wait()
+        if isinstance(box[0], BaseException):
+            raise box[0]
+        result: T = box[0]
+        return result
+
+    def close(self) -> None:
+        """Commit what is queued, stop the thread, close the store. Harmless when repeated."""
+        with self._lock:
+            self._closed = True
+            self._rouse()
+        self._thread.join()
+        self._conn.close()
+
+    def _put(self, entry: _Entry) -> None:
+        with self._lock:
+            if not self._closed:
+                self._queue.append(entry)
+                self._rouse()
+                return
+        self._answer([entry], [StoreError("the store is closed")])
+
+    def _rouse(self) -> None:
+        if self._idle:
+            self._idle = False
+            self._wake.release()
+
+    def _run(self) -> None:
+        busy = False
+        while True:
+            with self._lock:
+                batch = self._queue[:MAX_BATCH]
+                del self._queue[:MAX_BATCH]
+                if not batch:
+                    if self._closed:
+                        return
+                    # After a batch the next window is slept through on trust; only an empty
+                    # one lets the thread go idle, to be woken by the next operation.
+                    self._idle = not busy or not self._window_s
+                idle = self._idle
+            if batch:
+                self._commit(batch)
+                busy = True
+            elif idle:
+                self._wake.acquire()
+                busy = True
+            else:
+                busy = False
+            if busy and self._window_s and not self._closed and len(self._queue) < MAX_BATCH:
+                time.sleep(self._window_s)
+
+    def _commit(self, batch: list[_Entry]) -> None:
+        results = self._transact(batch)
+        durable = time.monotonic()
+        self.stats.operations += len(batch)
+        self.stats.add_waits((entry.at for entry in batch), durable)
+        self._answer(batch, results)
+        self.stats.cpu_s = time.thread_time()
+
+    def _transact(self, batch: list[_Entry]) -> list[Any]:
+        conn = self._conn
+        execute = conn.execute
+        results: list[Any] = []
+        try:
+            execute("BEGIN IMMEDIATE")
+            for entry in batch:
+                execute("SAVEPOINT operation")
+                try:
+                    results.append(entry.operation(conn))
+                except Exception as error:
+                    if not conn.in_transaction:
+                        # Some errors (a full disk, for one) undo the whole transaction.
+                        raise
+                    execute("ROLLBACK TO operation")
+                    self.stats.failed_operations += 1
+                    results.append(error)
+                execute("RELEASE operation")
+            execute("COMMIT")
+        except Exception as error:
+            self.stats.failed_commits += 1
+            self._restore()
+            failure = StoreError(f"the store did not commit: {error}")
+            failure.__cause__ = error
+            return [failure] * len(batch)
+        self.stats.commits += 1
+        return results
+
+    def _restore(self) -> None:
+        """Leave no transaction open; a connection that is beyond use is replaced."""
+        try:
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK")
+        except sqlite3.Error:
+            try:
+                self._conn.close()
+                self._conn = open_writer(self._path)
+            except (sqlite3.Error, StoreError):
+                # The next batch fails in its turn and tries again.
+                return
+
+    def _answer(self, batch: list[_Entry], results: list[Any]) -> None:
+        delivery: Delivery = []
+        for entry, result in zip(batch, results, strict=True):
+            if entry.direct:
+                entry.done(result)
+            else:
+                delivery.append((entry.done, result))
+        if not delivery:
+            return
+        try:
+            self._deliver(delivery)
+        except Exception:
+            self.stats.undelivered += 1
