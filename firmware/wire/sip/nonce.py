@@ -1,0 +1,80 @@
+"""Nonces that need no memory, and a bounded guard against replay (RFC 7616, 3.3, 3.4 and 5.5)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from typing import Literal
+
+_MAC_OCTETS = 16
+
+
+class NonceFactory:
+    """Makes nonces that prove their own age and source: time, count, HMAC(secret, all of it).
+
+    `secret` is at least 16 random octets. Nothing is kept a nonce, so challenges to strangers
+    cost no memory; the count only makes nonces of one instant differ.
+    """
+
+    __slots__ = ("_count", "_secret")
+
+    def __init__(self, secret: bytes) -> None:
+        assert len(secret) >= 16, "a secret of fewer than 128 bits"
+        self._secret = secret
+        self._count = 0
+
+    def make(self, now_s: float, source: str) -> str:
+        """A nonce for `source` (an address, say), made at `now_s` seconds of any steady clock."""
+        self._count = (self._count + 1) & 0xFFFFFFFF
+        head = f"{int(now_s * 1000):x}-{self._count:x}"
+        return f"{head}-{self._mac(head, source)}"
+
+    def check(
+        self, nonce: str, now_s: float, source: str, max_age_s: float
+    ) -> Literal["ok", "stale", "bad"]:
+        """`bad`: not ours or not for this source; `stale`: ours, but too old (or of the future)."""
+        head, _, mac = nonce.rpartition("-")
+        if not hmac.compare_digest(
+            self._mac(head, source).encode(), mac.encode("utf-8", "surrogateescape")
+        ):
+            return "bad"
+        age_s = now_s - int(head.partition("-")[0], 16) / 1000
+        return "ok" if -1 <= age_s <= max_age_s else "stale"
+
+    def _mac(self, head: str, source: str) -> str:
+        data = f"{head}\n{source}".encode("utf-8", "surrogateescape")
+        return hmac.digest(self._secret, data, hashlib.sha256)[:_MAC_OCTETS].hex()
+
+
+class ReplayGuard:
+    """Lets each nonce count of a nonce pass once (RFC 7616, 5.5).
+
+    Counts may come out of order by up to 63. Nonces are kept up to `max_nonces`, those used
+    longest ago are forgotten first, and a forgotten nonce may be used again until it is stale:
+    choose `max_nonces` above what is authenticated within a nonce's life.
+    """
+
+    __slots__ = ("_max", "_seen")
+
+    def __init__(self, max_nonces: int = 20_000) -> None:
+        self._max = max_nonces
+        self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def accept(self, nonce: str, nc: int) -> bool:
+        """Whether this is the first use; call it only for a response that has been verified."""
+        highest, window = self._seen.pop(nonce, (0, 0))
+        if nc > highest:
+            window = (window << min(nc - highest, 64) | 1) & 0xFFFFFFFFFFFFFFFF
+            highest, fresh = nc, True
+        else:
+            bit = 1 << (highest - nc) if highest - nc < 64 else 0
+            fresh = bool(bit) and not window & bit
+            window |= bit
+        self._seen[nonce] = (highest, window)
+        if len(self._seen) > self._max:
+            self._seen.popitem(last=False)
+        return fresh
