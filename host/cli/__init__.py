@@ -1,0 +1,1 @@
+"""What the operator types. The process that carries calls imports nothing of this."""

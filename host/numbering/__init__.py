@@ -1,0 +1,1 @@
+"""Accounts, DIDs, POPs, destinations, routes and carriers."""

@@ -38,6 +38,12 @@ class Account:
     number_range: str = ""
     """A trunk's own numbers: a prefix in E.164 whose callers it may show and that it receives."""
     media: Literal["relay", "direct"] = "relay"
+    international: bool = False
+    """May call outside the North American Numbering Plan."""
+    area_code: str = ""
+    """Put before seven dialled digits; empty: seven digits are no number."""
+    dial_rules: str = ""
+    """`9=;00=+` : what a dialled number begins with, and what stands there instead."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,82 @@
+"""What every command shares: settings, the store, and one way to fail."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host.charging.ledger import UnknownAccount
+from host.charging.values import Now
+from host.cli.output import Row, fail
+from host.numbering.deck import DeckError
+from host.numbering.provisioning import ProvisioningError, seed
+from host.settings import Settings
+from host.store.sqlite import StoreError, open_reader, open_writer
+
+
+@dataclass(slots=True)
+class Context:
+    """One run of the command."""
+
+    settings: Settings
+    json: bool
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The store in one transaction: all that the command does, or nothing."""
+        with self.store() as conn:
+            conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield conn
+            except BaseException:
+                if conn.in_transaction:
+                    conn.execute("ROLLBACK")
+                raise
+            conn.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def store(self) -> Iterator[sqlite3.Connection]:
+        """The store for writing, made ready at its first use; no transaction is open."""
+        with _sentences(), contextlib.closing(open_writer(self.settings.database)) as conn:
+            seed(conn)
+            yield conn
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The store for reading."""
+        if not Path(self.settings.database).exists():
+            with self.store():
+                pass
+        with _sentences(), contextlib.closing(open_reader(self.settings.database)) as conn:
+            yield conn
+
+
+def now() -> Now:
+    """This instant."""
+    return Now(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
+
+
+def rows_of(conn: sqlite3.Connection, query: str, values: Any = ()) -> list[Row]:
+    """Rows by column name."""
+    cursor = conn.execute(query, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except DeckError as error:
+        fail("\n       ".join(["nothing was imported:", *error.lines]))
+    except UnknownAccount as error:
+        fail(f"{error.args[0]}: `account list` shows the accounts")
+    except (ProvisioningError, StoreError, ValueError) as error:
+        fail(str(error))
+    except sqlite3.OperationalError as error:
+        fail(f"the store is busy or cannot be written ({error}): try again")

@@ -1,0 +1,97 @@
+"""The command `loopstart-host`."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from host.cli import money, numbers
+from host.cli.config import ConfigError, load
+from host.cli.context import Context
+from host.cli.output import fail
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The prepaid host that devices register to.",
+    epilog="--config and --json may stand anywhere. Exit status: 0 done, 1 not found or a check "
+    "failed, 2 wrong usage or configuration. Example: loopstart-host --config host.toml serve",
+)
+app.add_typer(numbers.account, name="account")
+app.add_typer(numbers.did, name="did")
+app.add_typer(numbers.pop, name="pop")
+app.add_typer(numbers.carrier, name="carrier")
+app.add_typer(money.rates, name="rates")
+app.command("pay", epilog="Example: loopstart-host pay alice 15 --provider card --id ch_1")(
+    money.pay
+)
+app.command("calls")(money.calls)
+app.add_typer(money.cdr, name="cdr")
+app.add_typer(money.ledger, name="ledger")
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file; without it the defaults stand.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Read the configuration that every command goes by."""
+    if ctx.resilient_parsing or "--help" in sys.argv:
+        return
+    try:
+        ctx.obj = Context(load(config), as_json)
+    except ConfigError as error:
+        fail(str(error), 2)
+
+
+@app.command(epilog="Example: loopstart-host serve --config host.toml")
+def serve(ctx: typer.Context) -> None:
+    """Carry calls until interrupted."""
+    env: Context = ctx.obj
+    with env.store() as conn:
+        for listener in env.settings.listeners:
+            conn.execute("INSERT OR IGNORE INTO pop (name) VALUES (?)", (listener.pop,))
+    # The process that carries calls starts afresh, without what the command line imported.
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as pipe:
+        settings = pickle.dumps(env.settings)
+        assert len(settings) < 65_536, "the settings fit into a pipe that nobody reads yet"
+        pipe.write(settings)
+    os.set_inheritable(reader, True)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "host.main", "--settings-fd", str(reader)])
+
+
+def hoist(arguments: list[str]) -> list[str]:
+    """Bring `--config FILE` and `--json` to the front, where the parser wants them."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--config":
+            front += [word, *([value] if (value := next(words, None)) is not None else [])]
+        elif word == "--json" or word.startswith("--config="):
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest
+
+
+def main() -> None:
+    """Run the command line."""
+    app(hoist(sys.argv[1:]), prog_name="loopstart-host")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,362 @@
+"""Commands: account, did, pop, carrier."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any
+
+import typer
+
+from host.charging.money import parse_usd
+from host.cli.context import Context, rows_of
+from host.cli.output import fail, say, show, show_one
+from host.numbering import provisioning
+from host.numbering.passwords import generate
+from host.numbering.values import Carrier
+
+account = typer.Typer(no_args_is_help=True, help="Customers, their sub-accounts and PBX trunks.")
+did = typer.Typer(no_args_is_help=True, help="Numbers that bring incoming calls.")
+pop = typer.Typer(no_args_is_help=True, help="Points of presence: where devices register.")
+carrier = typer.Typer(no_args_is_help=True, help="Where calls go out, and come in.")
+
+_Route = Annotated[str | None, typer.Option(help="value or premium")]
+_Bool = bool | None
+
+_ACCOUNTS = """
+SELECT account.id, username, (SELECT username FROM account AS parent
+    WHERE parent.id = account.parent_id) AS parent, status, route, channels, balance AS funds,
+    held, international, premium_fallback, calls_to_one_number, caller_id, area_code, dial_rules,
+    address, port, contact, number_range, media
+FROM account JOIN ledger_account ON ledger_account.id = coalesce(parent_id, account.id)"""
+
+
+def _columns(**given: Any) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _one_of(what: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        fail(f"{what} {value!r} is unknown: use {' or '.join(known)}", 2)
+
+
+@account.command("add", epilog="Example: loopstart-host account add alice --route value")
+def account_add(
+    ctx: typer.Context,
+    username: str,
+    password: Annotated[str, typer.Option(help="Made and shown once when not given.")] = "",
+    parent: Annotated[str, typer.Option(help="Main account that pays for this one.")] = "",
+    route: _Route = None,
+    channels: int | None = None,
+    calls_to_one_number: int | None = None,
+    international: _Bool = None,
+    premium_fallback: _Bool = None,
+    caller_id: str | None = None,
+    area_code: str | None = None,
+    dial_rules: Annotated[str | None, typer.Option(help="As in '9=;00=+'.")] = None,
+    address: Annotated[str | None, typer.Option(help="PBX known by its address.")] = None,
+    port: int | None = None,
+    contact: str | None = None,
+    number_range: str | None = None,
+    media: Annotated[str | None, typer.Option(help="relay or direct")] = None,
+) -> None:
+    """Make an account, sub-account or PBX trunk. Its password is shown this once."""
+    env: Context = ctx.obj
+    _one_of("route", route, ("value", "premium"))
+    _one_of("media", media, ("relay", "direct"))
+    secret = password or ("" if address else generate(secrets.token_bytes))
+    columns = _columns(
+        route=route,
+        channels=channels,
+        calls_to_one_number=calls_to_one_number,
+        international=international,
+        premium_fallback=premium_fallback,
+        caller_id=caller_id,
+        area_code=area_code,
+        dial_rules=dial_rules,
+        address=address,
+        port=port,
+        contact=contact,
+        number_range=number_range,
+        media=media,
+    )
+    with env.writing() as conn:
+        number = provisioning.add_account(
+            conn,
+            username,
+            realm=env.settings.sip.realm,
+            password=secret,
+            parent=parent,
+            **columns,
+        )
+    shown = "" if password or not secret else f", password {secret} (kept nowhere: note it)"
+    values = {"id": number, "username": username}
+    if shown:
+        values["password"] = secret
+    say(f"account {username} made, number {number}{shown}", as_json=env.json, **values)
+
+
+@account.command("list")
+def account_list(ctx: typer.Context) -> None:
+    """All accounts, with what they have."""
+    env: Context = ctx.obj
+    with env.reading() as conn:
+        rows = rows_of(conn, _ACCOUNTS + " ORDER BY account.id")
+    columns = ("id", "username", "parent", "status", "route", "channels", "funds", "held")
+    show(rows, columns, as_json=env.json, empty="no accounts yet: `account add NAME`")
+
+
+@account.command("show")
+def account_show(ctx: typer.Context, username: str) -> None:
+    """All of one account."""
+    env: Context = ctx.obj
+    with env.reading() as conn:
+        rows = rows_of(conn, _ACCOUNTS + " WHERE username = ?", (username,))
+    if not rows:
+        fail(f"no account {username!r}: `account list` shows them")
+    show_one(rows[0], as_json=env.json)
+
+
+@account.command("set", epilog="Example: loopstart-host account set alice --channels 10")
+def account_set(
+    ctx: typer.Context,
+    username: str,
+    route: _Route = None,
+    channels: int | None = None,
+    calls_to_one_number: int | None = None,
+    international: _Bool = None,
+    premium_fallback: _Bool = None,
+    caller_id: str | None = None,
+    area_code: str | None = None,
+    dial_rules: str | None = None,
+    address: str | None = None,
+    port: int | None = None,
+    contact: str | None = None,
+    number_range: str | None = None,
+    media: str | None = None,
+) -> None:
+    """Change an account; what is not named stays."""
+    env: Context = ctx.obj
+    _one_of("route", route, ("value", "premium"))
+    _one_of("media", media, ("relay", "direct"))
+    columns = _columns(
+        route=route,
+        channels=channels,
+        calls_to_one_number=calls_to_one_number,
+        international=international,
+        premium_fallback=premium_fallback,
+        caller_id=caller_id,
+        area_code=area_code,
+        dial_rules=dial_rules,
+        address=address,
+        port=port,
+        contact=contact,
+        number_range=number_range,
+        media=media,
+    )
+    if not columns:
+        fail(f"nothing to change in {username}: `account set --help` shows what there is", 2)
+    with env.writing() as conn:
+        provisioning.set_account(conn, username, **columns)
+    say(f"account {username} changed", as_json=env.json, username=username, **columns)
+
+
+@account.command("password")
+def account_password(ctx: typer.Context, username: str, password: str = "") -> None:
+    """Give an account a new password; made and shown once when not given."""
+    env: Context = ctx.obj
+    secret = password or generate(secrets.token_bytes)
+    with env.writing() as conn:
+        provisioning.set_password(conn, username, env.settings.sip.realm, secret)
+    values = {"username": username} if password else {"username": username, "password": secret}
+    shown = "" if password else f": {secret} (kept nowhere: note it)"
+    say(f"new password of {username}{shown}", as_json=env.json, **values)
+
+
+@account.command("block")
+def account_block(ctx: typer.Context, username: str) -> None:
+    """Refuse all calls of an account and its sub-accounts; live calls go on."""
+    _set_status(ctx.obj, username, "blocked")
+
+
+@account.command("unblock")
+def account_unblock(ctx: typer.Context, username: str) -> None:
+    """Let an account call again."""
+    _set_status(ctx.obj, username, "active")
+
+
+def _set_status(env: Context, username: str, status: str) -> None:
+    with env.writing() as conn:
+        provisioning.set_account(conn, username, status=status)
+    say(f"account {username} is {status}", as_json=env.json, username=username, status=status)
+
+
+@account.command("remove")
+def account_remove(ctx: typer.Context, username: str) -> None:
+    """Delete an account; its CDRs and ledger stay, its DIDs are released."""
+    env: Context = ctx.obj
+    with env.writing() as conn:
+        provisioning.remove_account(conn, username)
+    say(f"account {username} removed", as_json=env.json, username=username)
+
+
+@did.command(
+    "add", epilog="Example: loopstart-host did add +12125550100 --plan per-minute --account alice"
+)
+def did_add(
+    ctx: typer.Context,
+    number: str,
+    plan: Annotated[str, typer.Option(help="per-minute, flat or international")] = "per-minute",
+    account: str = "",
+    pop: str = "default",
+    per_minute: Annotated[str, typer.Option(help="USD; else the offer's.")] = "",
+    monthly: Annotated[str, typer.Option(help="USD; else the offer's.")] = "",
+    channels: int | None = None,
+    is_range: Annotated[
+        bool, typer.Option("--range", help="All numbers that begin so (PBX trunk).")
+    ] = False,
+) -> None:
+    """Own a number, and give it to an account."""
+    env: Context = ctx.obj
+    _one_of("plan", plan, tuple(provisioning.CHANNELS))
+    with env.writing() as conn:
+        e164 = provisioning.add_did(
+            conn,
+            number,
+            plan=plan,  # type: ignore[arg-type]  # checked above
+            pop=pop,
+            account=account,
+            per_minute=parse_usd(per_minute) if per_minute else None,
+            monthly=parse_usd(monthly) if monthly else None,
+            channels=channels,
+            is_range=is_range,
+        )
+    say(f"DID {e164} added, {plan}, POP {pop}", as_json=env.json, number=e164, plan=plan, pop=pop)
+
+
+@did.command("list")
+def did_list(ctx: typer.Context, account: str = "") -> None:
+    """All DIDs, or one account's."""
+    env: Context = ctx.obj
+    with env.reading() as conn:
+        rows = rows_of(
+            conn,
+            "SELECT number, is_range, plan, monthly, per_minute, did.channels, pop, "
+            "username AS account FROM did LEFT JOIN account ON account.id = account_id "
+            "WHERE ?1 = '' OR username = ?1 ORDER BY number",
+            (account,),
+        )
+    columns = ("number", "plan", "monthly", "per_minute", "channels", "pop", "account")
+    show(rows, columns, as_json=env.json, empty="no DIDs: `did add NUMBER`")
+
+
+@did.command("set", epilog="Example: loopstart-host did set +12125550100 --pop toronto")
+def did_set(
+    ctx: typer.Context,
+    number: str,
+    pop: str | None = None,
+    plan: str | None = None,
+    account: str | None = None,
+) -> None:
+    """Move a DID to another POP, plan or account."""
+    env: Context = ctx.obj
+    _one_of("plan", plan, tuple(provisioning.CHANNELS))
+    if pop is None and plan is None and account is None:
+        fail(f"nothing to change in {number}: use --pop, --plan or --account", 2)
+    with env.writing() as conn:
+        e164 = provisioning.set_did(
+            conn,
+            number,
+            pop=pop,
+            plan=plan,  # type: ignore[arg-type]  # checked above
+            account=account,
+        )
+    changed = _columns(pop=pop, plan=plan, account=account)
+    say(f"DID {e164} changed", as_json=env.json, number=e164, **changed)
+
+
+@did.command("release")
+def did_release(ctx: typer.Context, number: str) -> None:
+    """Take a DID from its account; the host keeps it."""
+    env: Context = ctx.obj
+    with env.writing() as conn:
+        e164 = provisioning.release_did(conn, number)
+    say(f"DID {e164} released", as_json=env.json, number=e164)
+
+
+@pop.command("add", epilog="Example: loopstart-host pop add toronto 'Toronto, ON'")
+def pop_add(ctx: typer.Context, name: str, description: str = typer.Argument("")) -> None:
+    """Name a POP, or describe it anew."""
+    env: Context = ctx.obj
+    with env.writing() as conn:
+        provisioning.add_pop(conn, name, description)
+    say(f"POP {name} added", as_json=env.json, name=name, description=description)
+
+
+@pop.command("list")
+def pop_list(ctx: typer.Context) -> None:
+    """All POPs, and how many DIDs each has."""
+    env: Context = ctx.obj
+    with env.reading() as conn:
+        rows = rows_of(
+            conn,
+            "SELECT name, description, (SELECT count(*) FROM did WHERE pop = name) AS dids "
+            "FROM pop ORDER BY name",
+        )
+    columns = ("name", "description", "dids")
+    show(rows, columns, as_json=env.json, empty="no POPs: `pop add NAME`")
+
+
+@carrier.command("add", epilog="Example: loopstart-host carrier add north 192.0.2.9 --priority 1")
+def carrier_add(
+    ctx: typer.Context,
+    name: str,
+    address: str,
+    port: Annotated[int, typer.Option(min=1, max=65_535)] = 5060,
+    transport: str = "udp",
+    priority: Annotated[int, typer.Option(help="The lowest is tried first.")] = 10,
+    source_port: Annotated[
+        int | None, typer.Option(help="Port its calls come from; 0: any. Else its port.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Put before the number.")] = "",
+    media: Annotated[str, typer.Option(help="relay or direct")] = "relay",
+    codecs: str = "PCMU,PCMA,G722",
+) -> None:
+    """Add a carrier, or change the one of that name."""
+    env: Context = ctx.obj
+    _one_of("transport", transport, ("udp", "tcp", "tls"))
+    _one_of("media", media, ("relay", "direct"))
+    with env.writing() as conn:
+        provisioning.add_carrier(
+            conn,
+            Carrier(
+                name=name,
+                address=address,
+                port=port,
+                transport=transport,  # type: ignore[arg-type]  # checked above
+                prefix=prefix,
+                media=media,  # type: ignore[arg-type]  # checked above
+                codecs=tuple(part.strip() for part in codecs.split(",") if part.strip()),
+            ),
+            priority=priority,
+            source_port=source_port,
+        )
+    say(f"carrier {name} added", as_json=env.json, name=name, address=address, port=port)
+
+
+@carrier.command("list")
+def carrier_list(ctx: typer.Context) -> None:
+    """All carriers in the order in which they are tried."""
+    env: Context = ctx.obj
+    with env.reading() as conn:
+        rows = rows_of(conn, "SELECT * FROM carrier ORDER BY priority, name")
+    columns = ("name", "priority", "address", "port", "transport", "source_port", "prefix", "media")
+    show(rows, columns, as_json=env.json, empty="no carriers: `carrier add NAME ADDRESS`")
+
+
+@carrier.command("remove")
+def carrier_remove(ctx: typer.Context, name: str) -> None:
+    """Remove a carrier."""
+    env: Context = ctx.obj
+    with env.writing() as conn:
+        provisioning.remove_carrier(conn, name)
+    say(f"carrier {name} removed", as_json=env.json, name=name)

@@ -1,0 +1,356 @@
+"""Who calls, where to, by whom and at what price: the read side for the process with calls.
+
+Everything is looked up in the store and kept in bounded caches, which are dropped as soon as
+the configuration's version differs; that version is read once a question, which costs a few
+microseconds. A number or name that a stranger made up is never kept longer than the cache has
+room for it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from host.charging.values import BilledLeg, Limit, Money, Reason, Refusal, Rule, Tariff
+from host.numbering.e164 import MAX_DIGITS, is_international, normalise, prefixes
+from host.numbering.values import Account, Carrier, IncomingPlan, OutgoingPlan, Route
+
+_CACHE_SIZE = 4_096
+_V = TypeVar("_V")
+
+_ACCOUNT = """
+SELECT id, coalesce(parent_id, id), username,
+    CASE WHEN (SELECT status FROM account AS parent WHERE parent.id = account.parent_id)
+        <> 'active' THEN 'blocked' ELSE status END,
+    ha1_md5, ha1_sha256, route, premium_fallback, channels, calls_to_one_number, caller_id,
+    address, port, contact, number_range, media, international, area_code, dial_rules, parent_id
+FROM account"""
+_CARRIER = "SELECT name, address, port, transport, prefix, media, codecs FROM carrier"
+_CANDIDATES = ", ".join("?" * MAX_DIGITS)
+_RATE = f"""
+SELECT prefix, destination, per_minute, first_s, step_s, connect_fee, carriers FROM rate
+WHERE deck = (SELECT deck FROM config) AND route = ? AND prefix IN ({_CANDIDATES})
+ORDER BY length(prefix) DESC LIMIT 1"""
+_DID = """
+SELECT number, plan, per_minute, first_s, step_s, channels, pop, account_id FROM did
+WHERE number = ?"""
+_DID_RANGE = f"""
+SELECT number, plan, per_minute, first_s, step_s, channels, pop, account_id FROM did
+WHERE is_range = 1 AND number IN ({_CANDIDATES}) ORDER BY length(number) DESC LIMIT 1"""
+
+
+class Rate(NamedTuple):
+    """The row of the deck that fits a number best."""
+
+    route: Route
+    prefix: str
+    destination: str
+    tariff: Tariff
+    carriers: tuple[str, ...]
+    """Names in order; empty: all carriers by their priority."""
+
+
+class _Cache(Generic[_V]):
+    """A bounded cache that keeps what is not there apart from what is.
+
+    Strangers choose the names that are not there; those must not drive out the others.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[object, _V] = {}
+        self._missing: set[object] = set()
+
+    def get(self, key: object, look_up: Callable[[], _V | None]) -> _V | None:
+        if key in self._found:
+            return self._found[key]
+        if key in self._missing:
+            return None
+        value = look_up()
+        # Emptied as a whole when full: no bookkeeping on the way of every call.
+        if value is None:
+            if len(self._missing) >= _CACHE_SIZE:
+                self._missing.clear()
+            self._missing.add(key)
+        else:
+            if len(self._found) >= _CACHE_SIZE:
+                self._found.clear()
+            self._found[key] = value
+        return value
+
+    def clear(self) -> None:
+        self._found.clear()
+        self._missing.clear()
+
+
+class _Did(NamedTuple):
+    number: str
+    plan: str
+    tariff: Tariff
+    channels: int
+    pop: str
+    account_id: int | None
+
+
+class Directory:
+    """Answers the questions of registration and call set-up. Used by one thread."""
+
+    def __init__(
+        self, conn: sqlite3.Connection, realm: str, rules_off: frozenset[Rule] = frozenset()
+    ) -> None:
+        """Read through `conn`, which nobody else uses meanwhile."""
+        self.realm = realm
+        self._conn = conn
+        self._rules_off = rules_off
+        self._version = -1
+        self._accounts: _Cache[Account] = _Cache()
+        self._carriers: _Cache[Carrier] = _Cache()
+        self._rates: _Cache[Rate] = _Cache()
+        self._dids: _Cache[_Did] = _Cache()
+        self._numbers: _Cache[tuple[str, ...]] = _Cache()
+        self._in_order: tuple[Carrier, ...] = ()
+        self._longest_prefix = MAX_DIGITS
+
+    def account_by_username(self, username: str) -> Account | None:
+        """The account or sub-account of that name, whatever its status."""
+        self._refresh()
+        return self._accounts.get(username, lambda: self._account("username = ?", (username,)))
+
+    def account_by_address(self, address: str, port: int) -> Account | None:
+        """The PBX trunk that is known by this address; one of that very port comes first."""
+        self._refresh()
+        return self._accounts.get(
+            (address, port),
+            lambda: self._account(
+                "address = ? AND address <> '' AND port IN (0, ?) ORDER BY port DESC",
+                (address, port),
+            ),
+        )
+
+    def carrier_by_address(self, address: str, port: int) -> Carrier | None:
+        """The carrier that sends from this address and port, if it is enabled."""
+        self._refresh()
+        return self._carriers.get((address, port), lambda: self._carrier_from(address, port))
+
+    def route_outgoing(self, account: Account, dialled: str) -> OutgoingPlan | Refusal:
+        """Plan a call to the outside world.
+
+        Refusals: BLOCKED (the account, or international calls for it), NO_DESTINATION (no
+        number, or no rate that the account may use), NO_CARRIER.
+        """
+        self._refresh()
+        if account.status != "active":
+            return Refusal(Reason.BLOCKED, f"account {account.username} is {account.status}")
+        number = normalise(dialled, account.area_code, account.dial_rules)
+        if number is None:
+            return Refusal(
+                Reason.NO_DESTINATION, f"{dialled[:40]} is no number that can be dialled"
+            )
+        if is_international(number) and not account.international:
+            return Refusal(
+                Reason.BLOCKED, f"account {account.username} may not call abroad: {number}"
+            )
+        rate = self._choose_rate(account, number)
+        if rate is None:
+            return Refusal(Reason.NO_DESTINATION, f"no {account.route} rate for {number}")
+        carriers = self._carriers_of(rate)
+        if not carriers:
+            return Refusal(Reason.NO_CARRIER, f"no carrier for {rate.destination or number}")
+        billing = f"account:{account.billing_id}"
+        leg = BilledLeg(
+            leg=0,
+            direction="out",
+            account_id=account.billing_id,
+            tariff=rate.tariff,
+            tariff_ref=f"{rate.route} {rate.prefix}",
+            route=rate.route,
+            limits=(
+                Limit(f"{billing}:out", account.channels, Reason.ACCOUNT_CHANNELS),
+                Limit(f"{billing}:to:{number}", account.calls_to_one_number, Reason.ONE_NUMBER),
+            ),
+        )
+        return OutgoingPlan(number, (leg,), carriers)
+
+    def route_incoming(self, number: str, carrier: str) -> IncomingPlan | Refusal | None:
+        """Plan a call to one of our numbers; None when it is no DID of ours.
+
+        Refusals: NO_DESTINATION (the DID belongs to no account), BLOCKED. `carrier` only
+        names the caller in the refusal: a DID is reached through any carrier that we know.
+        """
+        self._refresh()
+        called = normalise(number) or normalise("+" + number) or ""
+        did = self._dids.get(called, lambda: self._did(called))
+        if did is None:
+            return None
+        if did.account_id is None:
+            return Refusal(
+                Reason.NO_DESTINATION, f"{did.number} has no account (call from {carrier})"
+            )
+        account_id = did.account_id
+        account = self._accounts.get(account_id, lambda: self._account("id = ?", (account_id,)))
+        assert account is not None, "the store keeps a DID's account, or none"
+        if account.status != "active":
+            return Refusal(Reason.BLOCKED, f"account {account.username} is {account.status}")
+        leg = BilledLeg(
+            leg=0,
+            direction="in",
+            account_id=account.billing_id,
+            tariff=did.tariff,
+            tariff_ref=f"did {did.plan}",
+            route=did.plan,
+            limits=(Limit(f"did:{did.number}", did.channels, Reason.DID_CHANNELS),),
+        )
+        return IncomingPlan(called, account, did.pop, (leg,))
+
+    def caller_allowed(self, account: Account, caller: str) -> bool:
+        """True when the account may show this number: its own, its DIDs, its range."""
+        number = normalise(caller, account.area_code)
+        if number is None:
+            return False
+        self._refresh()
+        if account.number_range and number.startswith(account.number_range):
+            return True
+        if number == normalise(account.caller_id, account.area_code):
+            return True
+        billing_id = account.billing_id
+        own = self._numbers.get(billing_id, lambda: self._own_numbers(billing_id)) or ()
+        return any(
+            number.startswith(did[:-1]) if did.endswith("*") else number == did for did in own
+        )
+
+    def shown_caller(self, account: Account, caller: str) -> str:
+        """The number to show for an outgoing call, E.164; empty: none (anonymous).
+
+        A trunk that owns what it sends shows that; else the account's caller id stands.
+        """
+        if self.caller_allowed(account, caller):
+            return normalise(caller, account.area_code) or ""
+        return normalise(account.caller_id, account.area_code) or account.caller_id
+
+    def rate(self, route: Route, number: str) -> Rate | None:
+        """The longest prefix of `number` (E.164) in the deck of one route, if it is offered."""
+        self._refresh()
+        digits = number.lstrip("+")[: self._longest_prefix]
+        return self._rates.get((route, digits), lambda: self._rate(route, digits))
+
+    def _choose_rate(self, account: Account, number: str) -> Rate | None:
+        route: Route = "value" if Rule.ROUTE_CHOICE in self._rules_off else account.route
+        rate = self.rate(route, number)
+        if rate is None and route == "value" and account.premium_fallback:
+            rate = self.rate("premium", number)
+        return rate
+
+    def _carriers_of(self, rate: Rate) -> tuple[Carrier, ...]:
+        if not rate.carriers:
+            return self._in_order
+        by_name = {carrier.name: carrier for carrier in self._in_order}
+        return tuple(by_name[name] for name in rate.carriers if name in by_name)
+
+    def _refresh(self) -> None:
+        (version,) = self._conn.execute("SELECT version FROM config").fetchone()
+        if version == self._version:
+            return
+        # Caches are filled from what is in force now or later; a change in between only
+        # means that they are dropped once more at the next question.
+        self._version = version
+        for cache in (self._accounts, self._carriers, self._rates, self._dids, self._numbers):
+            cache.clear()
+        self._in_order = tuple(
+            _carrier(row)
+            for row in self._conn.execute(_CARRIER + " WHERE enabled = 1 ORDER BY priority, name")
+        )
+        (longest,) = self._conn.execute(
+            "SELECT max(length(prefix)) FROM rate WHERE deck = (SELECT deck FROM config)"
+        ).fetchone()
+        self._longest_prefix = longest or 1
+
+    def _account(self, where: str, values: tuple[object, ...]) -> Account | None:
+        row = self._conn.execute(f"{_ACCOUNT} WHERE {where} LIMIT 1", values).fetchone()
+        if row is None:
+            return None
+        channels, to_one = row[8], row[9]
+        if row[19] is not None:
+            # The channels are the main account's, whichever of its devices calls.
+            channels, to_one = self._conn.execute(
+                "SELECT channels, calls_to_one_number FROM account WHERE id = ?", (row[19],)
+            ).fetchone()
+        return Account(
+            id=row[0],
+            billing_id=row[1],
+            username=row[2],
+            status=row[3],
+            ha1_md5=row[4],
+            ha1_sha256=row[5],
+            route=row[6],
+            premium_fallback=bool(row[7]),
+            channels=channels,
+            calls_to_one_number=to_one,
+            caller_id=row[10],
+            address=row[11],
+            port=row[12],
+            contact=row[13],
+            number_range=row[14],
+            media=row[15],
+            international=bool(row[16]),
+            area_code=row[17],
+            dial_rules=row[18],
+        )
+
+    def _carrier_from(self, address: str, port: int) -> Carrier | None:
+        row = self._conn.execute(
+            _CARRIER + " WHERE enabled = 1 AND address = ? AND source_port IN (0, ?) "
+            "ORDER BY source_port DESC LIMIT 1",
+            (address, port),
+        ).fetchone()
+        return None if row is None else _carrier(row)
+
+    def _rate(self, route: Route, digits: str) -> Rate | None:
+        row = self._conn.execute(_RATE, (route, *_candidates(digits))).fetchone()
+        if row is None or row[2] is None:
+            return None
+        return Rate(
+            route,
+            row[0],
+            row[1],
+            Tariff(Money(row[2]), row[3], row[4], Money(row[5])),
+            tuple(filter(None, row[6].split(","))),
+        )
+
+    def _did(self, number: str) -> _Did | None:
+        row = self._conn.execute(_DID, (number,)).fetchone()
+        if row is None and number:
+            digits = _candidates(number[1:])
+            row = self._conn.execute(
+                _DID_RANGE, [None if begin is None else "+" + begin for begin in digits]
+            ).fetchone()
+        if row is None:
+            return None
+        return _Did(row[0], row[1], Tariff(Money(row[2]), row[3], row[4]), row[5], row[6], row[7])
+
+    def _own_numbers(self, billing_id: int) -> tuple[str, ...]:
+        return tuple(
+            number + "*" if is_range else number
+            for number, is_range in self._conn.execute(
+                "SELECT number, is_range FROM did WHERE account_id IN "
+                "(SELECT id FROM account WHERE id = ?1 OR parent_id = ?1) LIMIT 1000",
+                (billing_id,),
+            )
+        )
+
+
+def _carrier(row: tuple[str, str, int, str, str, str, str]) -> Carrier:
+    name, address, port, transport, prefix, media, codecs = row
+    return Carrier(
+        name=name,
+        address=address,
+        port=port,
+        transport=transport,  # type: ignore[arg-type]  # the table's CHECK
+        prefix=prefix,
+        media=media,  # type: ignore[arg-type]  # the table's CHECK
+        codecs=tuple(codecs.split(",")),
+    )
+
+
+def _candidates(digits: str) -> list[str | None]:
+    found: list[str | None] = list(prefixes(digits[:MAX_DIGITS]))
+    return found + [None] * (MAX_DIGITS - len(found))
