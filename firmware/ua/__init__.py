@@ -1,0 +1,1 @@
+"""User agents: what makes legs out of a protocol."""

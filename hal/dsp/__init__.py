@@ -1,0 +1,1 @@
+"""Tones, levels and DTMF."""

@@ -1,0 +1,65 @@
+"""A board file: which lines a board has and how they are reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from boards.schema import ConfigError, Problem, load, setting
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class LineHardware:
+    """One FXS port of a board."""
+
+    driver: Literal["sim"]
+    name: str = "line1"
+    control: str = ""
+    """Driver `sim`: path of the UNIX socket that moves the handset; empty: none is opened."""
+    bounce_seed: int = setting(1, least=0)
+    """Driver `sim`: seed of the contact bounce of the handset's switches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What differs from one board to the next, as far as the program on it must know."""
+
+    name: str
+    lines: tuple[LineHardware, ...]
+    description: str = ""
+
+    @staticmethod
+    def problem(value: Board) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        if not value.lines:
+            return "lines", "the board has no line", 'add `[[lines]]` with `driver = "sim"`'
+        names = [line.name for line in value.lines]
+        if len(set(names)) < len(names):
+            return "lines", "two lines have one name", "give each line its own `name`"
+        return None
+
+
+def known_boards() -> list[str]:
+    """Names of the boards that come with the program."""
+    return sorted(path.stem for path in HERE.glob("*.toml"))
+
+
+def load_board(name_or_path: str, beside: Path | None = None) -> Board:
+    """The board called so, or the one in the file of that path.
+
+    Args:
+        name_or_path: `sim`, or a path ending in `.toml`; a relative path starts at `beside`.
+        beside: folder of the file that names the board.
+    Raises:
+        ConfigError: there is no such board, or its file is wrong.
+    """
+    if name_or_path.endswith(".toml"):
+        return load(Board, (beside or Path()) / name_or_path)
+    if name_or_path not in known_boards():
+        remedy = f"use one of {', '.join(known_boards())}, or the path of a .toml file"
+        problem = Problem("board", 1, "board", f"there is no board `{name_or_path}`", remedy)
+        raise ConfigError((problem,))
+    return load(Board, HERE / f"{name_or_path}.toml")

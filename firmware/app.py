@@ -1,0 +1,294 @@
+"""The program on the board: one event loop that carries out commands and keeps the deadlines."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from boards.board import LineHardware, load_board
+from boards.schema import ConfigError
+from firmware.audio import AudioPath
+from firmware.config import Config, LineConfig, load_config
+from firmware.digitmap import DigitMap
+from firmware.hook import HookDetector, HookTimes
+from firmware.legs import Connect, FarDigit, LegEvent, PlaceCall
+from firmware.line import Audio, LineMachine, LineTimes, OpenLoop, Ring, Sound, StopRing
+from firmware.log import set_up
+from firmware.phone import Note, PhoneMachine, PhoneTimes
+from firmware.station import Command, Station
+from firmware.ua.base import AgentError, RegistrationChanged, UserAgent
+from hal.countries import Country, load_country
+from hal.drivers import open_line
+from hal.line import Line
+from hal.values import Feed, LineFault, LineStatus
+
+_log = logging.getLogger("loopstart")
+_IDLE_TURN_MS = 40.0
+"""The protocol is looked after so often while nothing happens on the line."""
+_BUSY_TURN_MS = 20.0
+_STOP_S = 3.0
+_MOST_FRAMES_A_TURN = 5
+
+EXAMPLES = """examples:
+  loopstart-ata --config ata.toml            run the device
+  loopstart-ata --config ata.toml --check    say what is wrong with the configuration, if anything
+
+SIGTERM and SIGINT end calls, remove this device's own registration, and exit with status 0.
+"""
+
+
+def monotonic_ms() -> float:
+    """The clock of everything here."""
+    return time.monotonic_ns() / 1e6
+
+
+class Device:
+    """One line, one user agent, and the loop between them.
+
+    Args:
+        clock: monotonic milliseconds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        line: Line,
+        agent: UserAgent,
+        clock: Callable[[], float] = monotonic_ms,
+    ) -> None:
+        country = load_country(config.line.country)
+        self._line = line
+        self._agent = agent
+        self._clock = clock
+        self._station = make_station(config.line, country)
+        self._audio = AudioPath(country, not line.capabilities.detects_dtmf)
+        self._ring = country.ring
+        self._connected: str | None = None
+        self._audio_on = False
+        self._close_loop_ms: float | None = None
+        self._registered = False
+        self._server = ""
+        self._shown = LineStatus()
+        self.stopping = False
+
+    def run(self) -> None:
+        """Work until `stopping` is set; then end calls and leave the server.
+
+        Raises:
+            AgentError: the user agent cannot start.
+            LineFault: the hardware has failed.
+        """
+        self._agent.start(self._clock())
+        try:
+            while not self.stopping:
+                self.turn()
+        finally:
+            _log.info("stopping")
+            self._line.ring(None)
+            self._agent.stop(_STOP_S)
+            self._line.close()
+
+    def turn(self) -> None:
+        """Wait for what comes next, and do it."""
+        select.select(self._line.descriptors(), (), (), self._pause_s())
+        self.step()
+
+    def step(self) -> None:
+        """Do all that is due now."""
+        for event in self._line.take_events():
+            self._carry_out(self._station.line_event(event))
+        self._run_audio()
+        now_ms = self._clock()
+        self._carry_out(self._station.handle_timer(now_ms))
+        if self._close_loop_ms is not None and now_ms >= self._close_loop_ms:
+            self._close_loop_ms = None
+            self._line.feed(Feed.FORWARD)
+        for happened in self._agent.take_events(now_ms, 0):
+            if isinstance(happened, RegistrationChanged):
+                self._note_registration(happened)
+            else:
+                self._leg_event(happened, now_ms)
+        self._show()
+
+    def _pause_s(self) -> float:
+        now_ms = self._clock()
+        turn_ms = _BUSY_TURN_MS if self._audio_on else _IDLE_TURN_MS
+        instants = [
+            now_ms + turn_ms,
+            self._station.deadline_ms,
+            self._line.wake_at_ms(),
+            self._agent.deadline_ms,
+            self._close_loop_ms,
+        ]
+        first = min(instant for instant in instants if instant is not None)
+        return max(0.0, (first - now_ms) / 1000)
+
+    def _leg_event(self, event: LegEvent, now_ms: float) -> None:
+        _log.info("leg", extra={"what": type(event).__name__, "leg": event.leg, "detail": event})
+        if isinstance(event, FarDigit):
+            if event.leg == self._connected:
+                self._audio.far_digit(event.digit)
+            return
+        self._carry_out(self._station.leg_event(event, now_ms))
+
+    def _note_registration(self, event: RegistrationChanged) -> None:
+        self._registered, self._server = event.registered, event.server
+        say = _log.info if event.registered else _log.warning
+        say(
+            "registered" if event.registered else "not registered",
+            extra={"server": event.server, "status": event.status, "text": event.text},
+        )
+
+    def _run_audio(self) -> None:
+        for _ in range(_MOST_FRAMES_A_TURN):
+            frame = self._line.read_audio()
+            if frame is None:
+                return
+            leg = self._connected
+            mute = leg is not None and self._agent.digits_out_of_band(leg)
+            digits, frame = self._audio.from_mouth(frame, mute)
+            for digit in digits:
+                self._carry_out(self._station.dtmf_digit(digit, self._clock()))
+            far = None
+            if leg is not None:
+                self._agent.speak(leg, frame)
+                far = self._agent.hear(leg)
+            self._line.write_audio(self._audio.to_ear(far))
+
+    def _carry_out(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            if isinstance(command, Note):
+                detail = {"leg": command.leg, "detail": command.detail}
+                _log.info(command.text, extra={key: one for key, one in detail.items() if one})
+            elif isinstance(command, Sound):
+                _log.debug("sound", extra={"tone": command.tone or "none"})
+                self._audio.play(command.tone)
+            elif isinstance(command, Audio):
+                _log.info("off-hook" if command.on else "on-hook")
+                self._audio_on = command.on
+                self._audio.reset()
+                self._line.audio(command.on)
+                if command.on:
+                    self._line.write_audio(self._audio.to_ear(None))
+            elif isinstance(command, Ring):
+                self._line.ring(self._ring)
+            elif isinstance(command, StopRing):
+                self._line.ring(None)
+            elif isinstance(command, OpenLoop):
+                self._line.feed(Feed.OPEN)
+                self._close_loop_ms = self._clock() + command.ms
+            elif isinstance(command, Connect):
+                self._connected = command.leg
+            else:
+                if isinstance(command, PlaceCall):
+                    _log.info("calling", extra={"leg": command.leg, "number": command.number})
+                self._agent.carry_out(command)
+
+    def _show(self) -> None:
+        status = self._station.status(self._registered, self._server)
+        if status == self._shown:
+            return
+        _log.info("state", extra={"line": status.state, "call": status.call, "tone": status.tone})
+        self._shown = status
+        self._line.show(status)
+
+
+def make_station(config: LineConfig, country: Country) -> Station:
+    """The logic of a line as it is configured."""
+    hook = HookDetector(
+        HookTimes(
+            flash_least_ms=config.flash_least_ms or country.flash_ms[0],
+            flash_most_ms=config.flash_most_ms or country.flash_ms[1],
+            flash=config.flash,
+            pulse=config.pulse,
+            hang_up_ms=config.hang_up_ms,
+        )
+    )
+    times = LineTimes(
+        dial_tone_ms=_ms(config.dial_tone_s),
+        interdigit_long_ms=_ms(config.interdigit_long_s),
+        interdigit_short_ms=_ms(config.interdigit_short_s),
+        warning_ms=_ms(config.warning_s),
+        howler_ms=_ms(config.howler_s),
+        cpc_delay_ms=config.cpc_delay_ms,
+        cpc_ms=config.cpc_ms,
+    )
+    line = LineMachine(DigitMap(config.digit_map), times, config.after_hang_up, config.terminator)
+    return Station(hook, line, PhoneMachine(PhoneTimes(ring_ms=_ms(config.ring_s))))
+
+
+def hardware_of(config: Config, beside: Path) -> LineHardware:
+    """The board's first line, with the configuration's own handset socket if it names one.
+
+    Raises:
+        ConfigError: there is no such board, or its file is wrong.
+    """
+    hardware = load_board(config.board, beside).lines[0]
+    if config.line.control:
+        hardware = replace(hardware, control=config.line.control)
+    return hardware
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command `loopstart-ata`."""
+    parser = argparse.ArgumentParser(
+        prog="loopstart-ata",
+        description="Analog telephone adapter: joins a telephone line to a SIP account.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="TOML configuration")
+    parser.add_argument("--check", action="store_true", help="only check the configuration")
+    options = parser.parse_args(arguments)
+    path = Path(options.config)
+    try:
+        config = load_config(path)
+        hardware = hardware_of(config, path.parent)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.check:
+        print(f"{path}: the configuration is good")
+        return 0
+    set_up(config.log_level)
+    try:
+        return _run(config, hardware)
+    except (AgentError, LineFault) as error:
+        print(f"loopstart-ata: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(config: Config, hardware: LineHardware) -> int:
+    from firmware.ua.sip import SipAgent  # not needed to check a configuration, and large
+
+    line = open_line(hardware, monotonic_ms)
+    try:
+        agent = SipAgent(config.sip, random.SystemRandom().random, config.log_level == "debug")
+        device = Device(config, line, agent)
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            device.stopping = True
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        device.run()
+    finally:
+        line.close()
+    return 0
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""What the ear hears and what the mouthpiece says, frame by frame."""
+
+from __future__ import annotations
+
+from hal.countries import Country
+from hal.dsp.dtmf import DtmfReceiver, DtmfSender
+from hal.dsp.levels import mix
+from hal.dsp.tones import ToneGenerator
+from hal.values import SILENCE
+
+
+class AudioPath:
+    """One line's audio: tones and digits of our own, and the frames of a leg.
+
+    Args:
+        country: whose tones.
+        detect_dtmf: False if the driver detects digits itself.
+    """
+
+    def __init__(self, country: Country, detect_dtmf: bool) -> None:
+        self._country = country
+        self._receiver = DtmfReceiver() if detect_dtmf else None
+        self._tone: ToneGenerator | None = None
+        self._far_digits: DtmfSender | None = None
+
+    def play(self, tone: str) -> None:
+        """Play a country's tone from its beginning; empty: none."""
+        self._tone = ToneGenerator(self._country.tones[tone]) if tone else None
+
+    def far_digit(self, digit: str) -> None:
+        """Make a digit audible that came out of band."""
+        self._far_digits = self._far_digits or DtmfSender()
+        self._far_digits.send(digit)
+
+    def reset(self) -> None:
+        """The receiver is on the hook: nothing sounds any more."""
+        self._tone = None
+        self._far_digits = None
+
+    def from_mouth(self, frame: bytes, mute_digits: bool) -> tuple[str, bytes]:
+        """Take a frame from the mouthpiece.
+
+        Returns:
+            The digits that began in it, and the frame for the far end: silence where
+            `mute_digits` and a digit sounds, or what may become one.
+        """
+        if self._receiver is None:
+            return "", frame
+        if frame == SILENCE and not self._receiver.maybe:
+            return "", frame
+        digits = self._receiver.hear(frame)
+        return digits, (SILENCE if mute_digits and self._receiver.maybe else frame)
+
+    def to_ear(self, far: bytes | None) -> bytes:
+        """The next frame for the ear: our tone, else the far end, with its digits."""
+        frame = self._tone.frame() if self._tone is not None else far or SILENCE
+        if self._far_digits is not None:
+            digits = self._far_digits.frame()
+            if digits is None:
+                self._far_digits = None
+            else:
+                frame = mix(frame, digits)
+        return frame

@@ -1,0 +1,185 @@
+"""The device's configuration file (TOML). `example.toml` shows and explains every setting."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from boards.schema import ConfigError, load, setting
+from firmware.digitmap import DigitMap, DigitMapError
+
+Transport = Literal["udp", "tcp", "tls"]
+Codec = Literal["PCMU", "PCMA", "G722"]
+
+NORTH_AMERICA = (
+    "(*xx|[2-9]11|0|00|<:1>[2-9][02-9]x[2-9]xxxxxx|<:1>[2-9]1[02-9][2-9]xxxxxx"
+    "|1[2-9]xx[2-9]xxxxxx|011xxxxxxx.)"
+)
+"""Service codes, N11 at once, ten and eleven digits (sent with the 1), 011 international."""
+
+_SERVER = re.compile(
+    r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?"
+    r"(?:;transport=(?P<transport>udp|tcp|tls))?"
+)
+_DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One point of presence."""
+
+    host: str
+    port: int
+    transport: Transport
+
+    def __str__(self) -> str:
+        suffix = "" if self.transport == "udp" else f";transport={self.transport}"
+        return f"{self.host}:{self.port}{suffix}"
+
+
+def parse_server(text: str) -> Server:
+    """`host`, `host:port` or `host:port;transport=tls` as a server.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _SERVER.fullmatch(text)
+    if found is None:
+        raise ValueError(f"`{text}` is no server; write host:port;transport=udp (or tcp, tls)")
+    transport = found["transport"] or "udp"
+    port = int(found["port"] or _DEFAULT_PORTS[transport])
+    if not 1 <= port <= 65_535:
+        raise ValueError(f"port {port} of `{text}` is out of range; give 1 to 65535")
+    assert transport in ("udp", "tcp", "tls"), "the pattern allows no other"
+    return Server(found["host"], port, transport)  # type: ignore[arg-type]
+
+
+def _check_server(text: str) -> str:
+    try:
+        parse_server(text)
+    except ValueError as error:
+        return str(error).partition(";")[0]
+    return ""
+
+
+def _check_map(text: str) -> str:
+    try:
+        DigitMap(text)
+    except DigitMapError as error:
+        return str(error)
+    return ""
+
+
+def _check_user(text: str) -> str:
+    if not text or not re.fullmatch(r"[A-Za-z0-9_.!~*'()&=+$,;?/%-]{1,128}", text):
+        return "is no user name that a SIP address can hold"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class SipConfig:
+    """The account, and how to reach its servers."""
+
+    username: str = setting(check=_check_user, remedy='add `username = "..."` to [sip]')
+    password: str = setting(remedy='add `password = "..."` to [sip]')
+    servers: tuple[str, ...] = setting(
+        check=_check_server, remedy='write `servers = ["host:port;transport=udp"]`'
+    )
+    display_name: str = ""
+    address: str = ""
+    """Local address for signalling and audio; empty: all."""
+    port: int = setting(0, least=0, most=65_535)
+    """Local port; 0 takes a free one, which scanners do not find at 5060."""
+    rtp_port: int = setting(0, least=0, most=65_000)
+    """First local port for audio; 0: any free ones."""
+    codecs: tuple[Codec, ...] = ("PCMU", "PCMA", "G722")
+    """In order of preference; no other is offered."""
+    dtmf: Literal["rfc4733", "inband"] = "rfc4733"
+    expires_s: int = setting(300, least=10, most=86_400)
+    keep_alive_s: int = setting(15, least=0, most=600)
+    register_timeout_s: float = setting(10.0, least=0.5, most=60)
+    """A server that has not answered for so long is given up for the next one."""
+    retry_least_s: float = setting(30.0, least=0.1, most=3_600)
+    retry_most_s: float = setting(1_800.0, least=1, most=86_400)
+    fallback_s: float = setting(3_600.0, least=1, most=86_400)
+    """So often a device at a backup server tries the first one."""
+    tls_ca_file: str = ""
+    tls_verify: bool = True
+    """False lets anybody pose as the server."""
+
+    @staticmethod
+    def problem(value: SipConfig) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        if not value.servers:
+            return "servers", "no server is named", 'write `servers = ["host:port"]`'
+        if not value.codecs:
+            return "codecs", "no codec is named", 'write `codecs = ["PCMU"]`'
+        if value.retry_most_s < value.retry_least_s:
+            return "retry_most_s", "is less than retry_least_s", "raise it"
+        tls = any(parse_server(text).transport == "tls" for text in value.servers)
+        if tls and value.tls_verify and not value.tls_ca_file:
+            return (
+                "tls_ca_file",
+                "a TLS server cannot be verified without certificates",
+                'write `tls_ca_file = "/etc/ssl/certs/ca-certificates.crt"` '
+                "or, knowing the risk, `tls_verify = false`",
+            )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LineConfig:
+    """The telephone line."""
+
+    country: Literal["US", "CA", "UK", "DE", "FR", "AU", "BR"] = "US"
+    digit_map: str = setting(NORTH_AMERICA, check=_check_map)
+    terminator: Literal["#", "*", ""] = "#"
+    control: str = ""
+    """Overrides the board file's `control` of a simulated handset."""
+    pulse: bool = True
+    flash: bool = True
+    flash_least_ms: int = setting(0, least=0, most=2_000)
+    """0: as usual in the country."""
+    flash_most_ms: int = setting(0, least=0, most=2_000)
+    hang_up_ms: int = setting(400, least=100, most=5_000)
+    dial_tone_s: float = setting(15.0, least=1, most=600)
+    interdigit_long_s: float = setting(10.0, least=0.5, most=60)
+    interdigit_short_s: float = setting(3.0, least=0.5, most=60)
+    ring_s: float = setting(180.0, least=5, most=600)
+    warning_s: float = setting(60.0, least=1, most=600)
+    howler_s: float = setting(50.0, least=0, most=600)
+    after_hang_up: Literal["reorder", "dial", "silence"] = "reorder"
+    cpc_ms: int = setting(0, least=0, most=2_000)
+    cpc_delay_ms: int = setting(2_000, least=0, most=10_000)
+
+    @staticmethod
+    def problem(value: LineConfig) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        if value.flash_most_ms and value.flash_most_ms <= value.flash_least_ms:
+            return "flash_most_ms", "is not more than flash_least_ms", "raise it"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All of one device."""
+
+    sip: SipConfig
+    line: LineConfig
+    board: str = "sim"
+    """Name of a board, or path of a board file."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def load_config(path: Path | str) -> Config:
+    """Read and check a configuration.
+
+    Raises:
+        ConfigError: with every problem found.
+    """
+    return load(Config, path)
+
+
+__all__ = ["Config", "ConfigError", "LineConfig", "Server", "SipConfig", "load_config"]

@@ -1,0 +1,63 @@
+"""What every user agent offers, whatever protocol it speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from firmware.legs import LegCommand, LegEvent
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationChanged:
+    """The device is reachable, or no longer."""
+
+    registered: bool
+    server: str
+    """The point of presence at hand, or the one that failed."""
+    status: int = 0
+    """The protocol's answer, 0 for none."""
+    text: str = ""
+
+
+AgentEvent = RegistrationChanged | LegEvent
+
+
+class UserAgent(Protocol):
+    """Registers one account and makes its legs. No call waits for the network.
+
+    Audio of a leg is 16-bit linear, 8000 samples a second, in frames of 320 octets.
+    """
+
+    def start(self, now_ms: float) -> None:
+        """Begin to register.
+
+        Raises:
+            AgentError: the local address or port cannot be had; says what to do.
+        """
+
+    def carry_out(self, command: LegCommand) -> None:
+        """Do what the telephone wants of a leg. A leg that is gone already is no error."""
+
+    def take_events(self, now_ms: float, wait_ms: int) -> list[AgentEvent]:
+        """Let the protocol run, waiting at most `wait_ms` for something; what happened."""
+
+    @property
+    def deadline_ms(self) -> float | None:
+        """When `take_events` has something to do at the latest."""
+
+    def hear(self, leg: str) -> bytes | None:
+        """The next frame from the far end; None when none is there (yet)."""
+
+    def speak(self, leg: str, frame: bytes) -> None:
+        """One frame for the far end. Without a call in time it hears silence."""
+
+    def digits_out_of_band(self, leg: str) -> bool:
+        """True if digits of this leg travel as events, so must be kept out of its audio."""
+
+    def stop(self, timeout_s: float) -> None:
+        """End all legs, remove this device's own binding, give everything back. Blocks."""
+
+
+class AgentError(Exception):
+    """The user agent cannot start; the message names the cause and the remedy."""

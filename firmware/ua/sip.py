@@ -1,0 +1,428 @@
+"""SIP user agent on pjsua2. Signalling runs in our own loop (`threadCnt` 0).
+
+pjsua2 keeps the protocol; this file decides where to register (`registration`), whose calls to
+accept, and what becomes of legs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pjsua2 as pj
+
+from firmware.causes import NETWORK_OUT_OF_ORDER, NO_ANSWER, NORMAL_CLEARING, USER_BUSY, Cause
+from firmware.config import Server, SipConfig, parse_server
+from firmware.legs import (
+    Alert,
+    Answer,
+    Connect,
+    HangUp,
+    LegCommand,
+    LegEnded,
+    Offered,
+    PlaceCall,
+    SendDigit,
+)
+from firmware.ua.base import AgentError, AgentEvent, RegistrationChanged
+from firmware.ua.registration import Attempt, Leave, Order, Registration, RetryTimes
+from firmware.ua.sip_leg import LegPort, SipLeg, guarded
+
+MOST_LEGS = 4
+"""Compiled into pjsua2's wheels."""
+_MOST_EVENTS_A_TURN = 64
+_REFRESH_BEFORE_S = 5
+_STATUS_OF_CAUSE = {USER_BUSY: 486, NO_ANSWER: 480, NORMAL_CLEARING: 480}
+_FORBIDDEN = 403
+_TRANSPORTS = {
+    "udp": pj.PJSIP_TRANSPORT_UDP,
+    "tcp": pj.PJSIP_TRANSPORT_TCP,
+    "tls": pj.PJSIP_TRANSPORT_TLS,
+}
+
+
+class _Account(pj.Account):  # type: ignore[misc]
+    """The registration at one server."""
+
+    def __init__(self, agent: SipAgent, server: int) -> None:
+        super().__init__()
+        self._agent = agent
+        self._server = server
+        self.peer = ""
+        """Address and port that the server answered from; empty while not registered."""
+        self.active = False
+        self.unregistering = False
+
+    @guarded
+    def onRegState(self, prm: Any) -> None:
+        """REGISTER was answered, or timed out."""
+        self.active = bool(self.getInfo().regIsActive) and prm.code // 100 == 2
+        self.peer = str(prm.rdata.srcAddress) if self.active else ""
+        if self.unregistering:
+            self.unregistering = self.active
+            return
+        self._agent.registration_answer(self._server, self.active, prm.code, prm.reason)
+
+    @guarded
+    def onIncomingCall(self, prm: Any) -> None:
+        """INVITE."""
+        self._agent.incoming(self, prm.callId, str(prm.rdata.srcAddress))
+
+
+class SipAgent:
+    """`firmware.ua.base.UserAgent` over SIP.
+
+    Args:
+        config: the account and its servers.
+        random: numbers from 0 to 1, for the jitter of retries.
+        debug: let pjsip print what it does.
+    """
+
+    def __init__(self, config: SipConfig, random: Callable[[], float], debug: bool = False) -> None:
+        self._config = config
+        self._servers = tuple(parse_server(text) for text in config.servers)
+        times = RetryTimes(
+            config.retry_least_s * 1000,
+            config.retry_most_s * 1000,
+            config.register_timeout_s * 1000,
+            config.fallback_s * 1000,
+        )
+        self._registration = Registration(len(self._servers), times, random)
+        self._answers: list[tuple[int, bool, int, str]] = []
+        self._endpoint: Any = None
+        self._accounts: dict[int, _Account] = {}
+        self._legs: dict[str, SipLeg] = {}
+        self._strays: list[SipLeg] = []
+        """Calls that are being refused, kept until pjsua2 is done with them."""
+        self._ports: list[LegPort] = []
+        self._events: list[AgentEvent] = []
+        self._offered = 0
+        self._debug = debug
+        self.strangers = 0
+        """INVITEs that did not come from the registrar."""
+
+    # Start and stop
+
+    def start(self, now_ms: float) -> None:
+        """See `firmware.ua.base.UserAgent`."""
+        endpoint = pj.Endpoint()
+        with _quiet(not self._debug):
+            endpoint.libCreate()
+        self._endpoint = endpoint
+        try:
+            endpoint.libInit(self._endpoint_config())
+            endpoint.audDevManager().setNullDev()
+            for name in sorted({server.transport for server in self._servers} | {"udp"}):
+                endpoint.transportCreate(_TRANSPORTS[name], self._transport_config(name))
+            endpoint.libStart()
+        except pj.Error as error:
+            self._destroy()
+            where = f"{self._config.address or '*'}:{self._config.port}"
+            raise AgentError(
+                f"SIP cannot start at {where} ({error.reason}); check `address`, `port` and "
+                "the TLS files in [sip], and that nothing else uses the port"
+            ) from None
+        self._choose_codecs()
+        self._obey(self._registration.start(now_ms))
+
+    def stop(self, timeout_s: float) -> None:
+        """See `firmware.ua.base.UserAgent`."""
+        if self._endpoint is None:
+            return
+        until = time.monotonic() + timeout_s
+        self._endpoint.hangupAllCalls()
+        for account in self._accounts.values():
+            if account.active:
+                self._unregister(account)
+        while time.monotonic() < until and (
+            any(account.unregistering for account in self._accounts.values())
+            or any(not leg.gone for leg in (*self._legs.values(), *self._strays))
+        ):
+            self._endpoint.libHandleEvents(20)
+        self._destroy()
+
+    def _destroy(self) -> None:
+        """Give all of pjsua2's objects back before the library goes: else it aborts."""
+        for leg in self._legs.values():
+            leg.part()
+        self._legs.clear()
+        self._strays.clear()
+        for account in self._accounts.values():
+            account.shutdown()
+        self._accounts.clear()
+        self._ports.clear()
+        with _quiet(not self._debug):
+            self._endpoint.libDestroy()
+        self._endpoint = None
+
+    # The loop's side
+
+    @property
+    def deadline_ms(self) -> float | None:
+        """See `firmware.ua.base.UserAgent`."""
+        return self._registration.deadline_ms
+
+    def take_events(self, now_ms: float, wait_ms: int) -> list[AgentEvent]:
+        """See `firmware.ua.base.UserAgent`."""
+        handled = self._endpoint.libHandleEvents(wait_ms)
+        turns = 0
+        while handled > 0 and turns < _MOST_EVENTS_A_TURN:
+            handled = self._endpoint.libHandleEvents(0)
+            turns += 1
+        for server, registered, status, text in self._answers:
+            self._settle_answer(server, registered, status, text, now_ms)
+        self._answers.clear()
+        self._obey(self._registration.handle_timer(now_ms))
+        self._bury()
+        events, self._events = self._events, []
+        return events
+
+    def carry_out(self, command: LegCommand) -> None:
+        """See `firmware.ua.base.UserAgent`."""
+        if isinstance(command, PlaceCall):
+            self._place(command)
+            return
+        if isinstance(command, Connect):
+            return  # audio goes where `hear` and `speak` are called for
+        leg = self._legs.get(command.leg)
+        if leg is None or leg.gone:
+            return
+        try:
+            if isinstance(command, Alert):
+                leg.answer(_operation(180))
+            elif isinstance(command, Answer):
+                leg.answer(_operation(200))
+            elif isinstance(command, HangUp):
+                leg.hangup(_operation(self._status_for(leg, command.q850), command.q850))
+            elif isinstance(command, SendDigit):
+                leg.send_digit(command.digit, self._config.dtmf == "rfc4733", command.audible)
+        except pj.Error as error:
+            if not leg.gone:
+                leg.gone = True
+                self._events.append(LegEnded(leg.leg, Cause(NETWORK_OUT_OF_ORDER, 0, error.reason)))
+
+    def hear(self, leg: str) -> bytes | None:
+        """See `firmware.ua.base.UserAgent`."""
+        found = self._legs.get(leg)
+        return found.port.hear() if found is not None and found.port is not None else None
+
+    def speak(self, leg: str, frame: bytes) -> None:
+        """See `firmware.ua.base.UserAgent`."""
+        found = self._legs.get(leg)
+        if found is not None:
+            found.speak(frame)
+
+    def digits_out_of_band(self, leg: str) -> bool:
+        """True if digits of this leg travel as events, so must be kept out of its audio."""
+        found = self._legs.get(leg)
+        return found is not None and self._config.dtmf == "rfc4733" and not found.events_refused
+
+    # What pjsua2 tells
+
+    def registration_answer(self, server: int, registered: bool, status: int, text: str) -> None:
+        """From an account's callback; looked at when pjsua2 has returned."""
+        self._answers.append((server, registered, status, text))
+
+    def incoming(self, account: _Account, call_id: int, source: str) -> None:
+        """An INVITE: offered if its source is a registrar that has us, else refused."""
+        friends = {one.peer for one in self._accounts.values() if one.active and one.peer}
+        if source not in friends:
+            self.strangers += 1
+            stray = SipLeg(account, "", lambda _: None, self._take_port, call_id)
+            stray.hangup(_operation(_FORBIDDEN))
+            self._strays.append(stray)
+            return
+        self._offered += 1
+        name = f"in{self._offered}"
+        leg = SipLeg(account, name, self._events.append, self._take_port, call_id)
+        self._legs[name] = leg
+        shown, user = _caller(leg.getInfo().remoteUri)
+        self._events.append(Offered(name, user, shown))
+
+    # Inner workings
+
+    def _settle_answer(
+        self, server: int, registered: bool, status: int, text: str, now_ms: float
+    ) -> None:
+        before = self._registration.current
+        if registered:
+            orders = self._registration.registered(server, now_ms)
+        else:
+            orders = self._registration.failed(server, status, now_ms)
+        after = self._registration.current
+        if after != before or (not registered and after is None):
+            at = server if after is None else after
+            self._events.append(
+                RegistrationChanged(after is not None, str(self._servers[at]), status, text)
+            )
+        self._obey(orders)
+
+    def _obey(self, orders: list[Order]) -> None:
+        for order in orders:
+            account = self._accounts.get(order.server)
+            if isinstance(order, Leave):
+                if account is not None and account.active:
+                    self._unregister(account)
+            elif isinstance(order, Attempt):
+                self._attempt(order.server, account)
+
+    def _attempt(self, server: int, account: _Account | None) -> None:
+        try:
+            if account is None:
+                account = _Account(self, server)
+                self._accounts[server] = account
+                account.create(self._account_config(self._servers[server]))
+            else:
+                account.unregistering = False
+                account.setRegistration(True)
+        except pj.Error as error:
+            # Not reachable, or an earlier attempt still runs: its answer or our timer decides.
+            self._events.append(
+                RegistrationChanged(False, str(self._servers[server]), 0, error.reason)
+            )
+
+    def _unregister(self, account: _Account) -> None:
+        account.unregistering = True
+        account.peer = ""
+        try:
+            account.setRegistration(False)
+        except pj.Error:
+            account.unregistering = False
+
+    def _place(self, command: PlaceCall) -> None:
+        current = self._registration.current
+        if current is None or len(self._legs) >= MOST_LEGS:
+            text = "not registered" if current is None else "no leg is free"
+            self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))
+            return
+        leg = SipLeg(self._accounts[current], command.leg, self._events.append, self._take_port)
+        self._legs[command.leg] = leg
+        try:
+            leg.makeCall(_uri(command.number, self._servers[current]), _operation(0))
+        except pj.Error as error:
+            leg.gone = True
+            self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, error.reason)))
+
+    def _status_for(self, leg: SipLeg, q850: int) -> int:
+        """Status to refuse with; 0 (pjsua2's choice: BYE, CANCEL) where it is no refusal."""
+        info = leg.getInfo()
+        refusal = info.role == pj.PJSIP_ROLE_UAS and info.state < pj.PJSIP_INV_STATE_CONFIRMED
+        return _STATUS_OF_CAUSE.get(q850, 480) if refusal else 0
+
+    def _bury(self) -> None:
+        """Forget legs that are gone, now that none of their callbacks runs."""
+        for name in [name for name, leg in self._legs.items() if leg.gone]:
+            leg = self._legs.pop(name)
+            if leg.port is not None:
+                self._ports.append(leg.port)
+                leg.port = None
+        self._strays = [stray for stray in self._strays if not stray.gone]
+
+    def _take_port(self) -> LegPort:
+        return self._ports.pop() if self._ports else LegPort("leg")
+
+    def _choose_codecs(self) -> None:
+        for codec in self._endpoint.codecEnum2():
+            name = codec.codecId.partition("/")[0]
+            wanted = self._config.codecs
+            priority = 255 - wanted.index(name) if name in wanted else 0
+            self._endpoint.codecSetPriority(codec.codecId, priority)
+
+    def _endpoint_config(self) -> Any:
+        config = pj.EpConfig()
+        config.uaConfig.threadCnt = 0
+        config.uaConfig.maxCalls = MOST_LEGS
+        config.uaConfig.userAgent = "loopstart-ata"
+        config.logConfig.level = config.logConfig.consoleLevel = 4 if self._debug else 0
+        config.medConfig.clockRate = 8_000
+        config.medConfig.noVad = True
+        config.medConfig.ecTailLen = 0
+        return config
+
+    def _transport_config(self, name: str) -> Any:
+        config = pj.TransportConfig()
+        config.boundAddress = self._config.address
+        shift = 1 if name == "tls" and self._config.port else 0
+        config.port = self._config.port + shift
+        if name == "tls":
+            config.tlsConfig.method = pj.PJSIP_TLSV1_2_METHOD
+            config.tlsConfig.CaListFile = self._config.tls_ca_file
+            config.tlsConfig.verifyServer = self._config.tls_verify
+        return config
+
+    def _account_config(self, server: Server) -> Any:
+        config = pj.AccountConfig()
+        user = self._config.username
+        address = f"<sip:{_escape(user)}@{server.host}>"
+        shown = self._config.display_name.replace("\\", "").replace('"', "")
+        config.idUri = f'"{shown}" {address}' if shown else address
+        config.regConfig.registrarUri = f"sip:{server.host}:{server.port}{_parameter(server)}"
+        config.regConfig.timeoutSec = self._config.expires_s
+        config.regConfig.delayBeforeRefreshSec = _REFRESH_BEFORE_S
+        config.regConfig.retryIntervalSec = 0
+        config.regConfig.firstRetryIntervalSec = 0
+        config.sipConfig.authCreds.append(
+            pj.AuthCredInfo("digest", "*", user, 0, self._config.password)
+        )
+        config.natConfig.udpKaIntervalSec = self._config.keep_alive_s
+        config.natConfig.sipOutboundUse = 0
+        config.mediaConfig.lockCodecEnabled = False
+        config.mediaConfig.transportConfig.boundAddress = self._config.address
+        config.mediaConfig.transportConfig.port = self._config.rtp_port
+        return config
+
+
+def _operation(status: int, q850: int = 0) -> Any:
+    """pjsua2's parameter of an operation on a call, with a `Reason` where there is one."""
+    operation = pj.CallOpParam(True)
+    if status:
+        operation.statusCode = status
+    if q850:
+        header = pj.SipHeader()
+        header.hName = "Reason"
+        header.hValue = f"Q.850;cause={q850}"
+        operation.txOption.headers.append(header)
+    return operation
+
+
+def _parameter(server: Server) -> str:
+    return "" if server.transport == "udp" else f";transport={server.transport}"
+
+
+def _uri(number: str, server: Server) -> str:
+    return f"sip:{_escape(number)}@{server.host}:{server.port}{_parameter(server)}"
+
+
+def _escape(user: str) -> str:
+    """User part of a SIP URI (RFC 3261, 25.1: `#` and `%` are not allowed as they are)."""
+    return user.replace("%", "%25").replace("#", "%23")
+
+
+def _caller(remote_uri: str) -> tuple[str, str]:
+    """Display name and user part of `"Name" <sip:user@host>`."""
+    shown, bracket, rest = remote_uri.partition("<")
+    address = rest.partition(">")[0] if bracket else remote_uri
+    user = address.partition(":")[2].partition("@")[0] if "@" in address else ""
+    return (shown.strip().strip('"') if bracket else ""), user
+
+
+@contextmanager
+def _quiet(silent: bool) -> Iterator[None]:
+    """Keep pjlib's greeting, which comes before its log level can be set, off our output."""
+    if not silent:
+        yield
+        return
+    sys.stdout.flush()
+    saved = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(nowhere)

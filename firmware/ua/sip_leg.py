@@ -1,0 +1,234 @@
+"""One SIP call as a leg: pjsua2's `Call`, and the port that takes its audio in and out.
+
+Signalling callbacks run inside `libHandleEvents`, so on our own thread; the two audio callbacks run
+on pjmedia's clock thread and touch nothing but two bounded deques.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import pjsua2 as pj
+
+from firmware.causes import cause_of_status
+from firmware.legs import FarDigit, LegAnswered, LegEnded, LegEvent, Progress
+from hal.dsp.dtmf import DIGITS, DtmfSender
+from hal.values import FRAME_MS, FRAME_OCTETS, RATE_HZ, SILENCE
+
+_log = logging.getLogger(__name__)
+_MOST_FRAMES = 5
+"""Frames that wait each way at most: 100 ms."""
+_FRAMES_IN_HAND = 2
+"""Gathered before the ear hears the first: two clocks beat against each other."""
+_EVENT_MS = 100
+"""Length of a digit that is sent as RFC 4733 event."""
+_REASON = re.compile(
+    r"^Reason[ \t]*:[^\r\n]*?\bQ\.850\b[^\r\n,]*?;[ \t]*cause[ \t]*=[ \t]*(\d{1,3})", re.I | re.M
+)
+_LONGEST_HEADERS = 65_536
+
+
+def q850_of(message: str) -> int | None:
+    """The Q.850 cause in a message's `Reason` header (RFC 3326), if there is one."""
+    headers = message[:_LONGEST_HEADERS].partition("\r\n\r\n")[0]
+    found = _REASON.search(headers)
+    return int(found[1]) if found else None
+
+
+Callback = Callable[[Any, Any], None]
+
+
+def guarded(callback: Callback) -> Callback:
+    """Keep an exception out of C++: it would end the process, and a call is not worth that."""
+
+    @functools.wraps(callback)
+    def careful(self: Any, prm: Any) -> None:
+        try:
+            callback(self, prm)
+        except Exception:
+            _log.exception("callback failed", extra={"callback": callback.__name__})
+
+    return careful
+
+
+class LegPort(pj.AudioMediaPort):  # type: ignore[misc]
+    """Where pjmedia's conference bridge meets our frames."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._from_far: deque[bytes] = deque(maxlen=_MOST_FRAMES)
+        self._to_far: deque[bytes] = deque(maxlen=_MOST_FRAMES)
+        self._flowing = False
+        shape = pj.MediaFormatAudio()
+        shape.init(pj.PJMEDIA_FORMAT_PCM, RATE_HZ, 1, FRAME_MS * 1000, 16)
+        self.createPort(name, shape)
+
+    def clear(self) -> None:
+        """Forget the frames of an earlier call."""
+        self._from_far.clear()
+        self._to_far.clear()
+        self._flowing = False
+
+    def onFrameRequested(self, frame: Any) -> None:
+        """pjmedia wants 20 ms for the far end (its clock thread)."""
+        queue = self._to_far
+        frame.type = pj.PJMEDIA_FRAME_TYPE_AUDIO
+        frame.buf = pj.ByteVector(queue.popleft() if queue else SILENCE)
+
+    def onFrameReceived(self, frame: Any) -> None:
+        """pjmedia has 20 ms from the far end (its clock thread)."""
+        octets = bytes(frame.buf)
+        if len(octets) == FRAME_OCTETS:
+            self._from_far.append(octets)
+
+    def hear(self) -> bytes | None:
+        """The next frame from the far end."""
+        if not self._flowing:
+            if len(self._from_far) < _FRAMES_IN_HAND:
+                return None
+            self._flowing = True
+        return self._from_far.popleft() if self._from_far else None
+
+    def speak(self, frame: bytes) -> None:
+        """One frame for the far end."""
+        self._to_far.append(frame)
+
+
+class SipLeg(pj.Call):  # type: ignore[misc]
+    """One call.
+
+    Args:
+        account: pjsua2 account that it belongs to.
+        leg: its name.
+        emit: takes what happens to it.
+        take_port: lends a port when media start.
+        call_id: pjsua2's number of an incoming call.
+    """
+
+    def __init__(
+        self,
+        account: Any,
+        leg: str,
+        emit: Callable[[LegEvent], None],
+        take_port: Callable[[], LegPort],
+        call_id: int = -1,
+    ) -> None:
+        super().__init__(account, call_id)
+        self.leg = leg
+        self.port: LegPort | None = None
+        self.gone = False
+        self.events_refused = False
+        """The far end takes no RFC 4733 events: digits go in-band."""
+        self._emit = emit
+        self._take_port = take_port
+        self._answered = False
+        self._reason: int | None = None
+        self._inband: DtmfSender | None = None
+
+    # pjsua2's callbacks
+
+    @guarded
+    def onCallState(self, prm: Any) -> None:
+        """The dialog went on."""
+        info = self.getInfo()
+        state = info.state
+        if state == pj.PJSIP_INV_STATE_EARLY:
+            if info.role == pj.PJSIP_ROLE_UAC and info.lastStatusCode in (180, 181, 182):
+                self._emit(Progress(self.leg, self.port is not None))
+        elif state in (pj.PJSIP_INV_STATE_CONNECTING, pj.PJSIP_INV_STATE_CONFIRMED):
+            if not self._answered:
+                self._answered = True
+                self._emit(LegAnswered(self.leg))
+        elif state == pj.PJSIP_INV_STATE_DISCONNECTED and not self.gone:
+            self.gone = True
+            self._note_reason(prm)
+            status = info.lastStatusCode
+            self._emit(LegEnded(self.leg, cause_of_status(status, self._reason, info.lastReason)))
+
+    @guarded
+    def onCallTsxState(self, prm: Any) -> None:
+        """A request or response of the call went by: it may say why the call ends."""
+        self._note_reason(prm)
+
+    @guarded
+    def onCallMediaState(self, prm: Any) -> None:
+        """Audio starts, stops or changes."""
+        info = self.getInfo()
+        active = (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
+        usable = any(
+            media.type == pj.PJMEDIA_TYPE_AUDIO and media.status in active for media in info.media
+        )
+        if not usable:
+            return
+        if self.port is None:
+            self.port = self._take_port()
+            self.port.clear()
+        audio = self.getAudioMedia(-1)
+        audio.startTransmit(self.port)
+        self.port.startTransmit(audio)
+        if info.state == pj.PJSIP_INV_STATE_EARLY and info.role == pj.PJSIP_ROLE_UAC:
+            self._emit(Progress(self.leg, True))
+
+    @guarded
+    def onDtmfDigit(self, prm: Any) -> None:
+        """The far end sent a digit by RFC 4733."""
+        digit = str(prm.digit).upper()
+        if digit in DIGITS:
+            self._emit(FarDigit(self.leg, digit))
+
+    # What the agent asks for
+
+    def send_digit(self, digit: str, out_of_band: bool, audible: bool) -> None:
+        """Send a digit as event, or in-band where that is wanted or all there is."""
+        if out_of_band and not self.events_refused:
+            wanted = pj.CallSendDtmfParam()
+            wanted.method = pj.PJSUA_DTMF_METHOD_RFC2833
+            wanted.duration = _EVENT_MS
+            wanted.digits = digit
+            try:
+                self.sendDtmf(wanted)
+                return
+            except pj.Error:
+                self.events_refused = True
+                audible = False  # it was kept out of the audio, for the event's sake
+        if not audible:
+            self._inband = self._inband or DtmfSender()
+            self._inband.send(digit)
+
+    def speak(self, frame: bytes) -> None:
+        """One frame for the far end; digits that go in-band go before it."""
+        if self.port is None:
+            return
+        if self._inband is not None:
+            digits = self._inband.frame()
+            if digits is None:
+                self._inband = None
+            else:
+                frame = digits
+        self.port.speak(frame)
+
+    def part(self) -> None:
+        """Cut the port loose before it is lent to another call."""
+        if self.port is None or self.gone:
+            return
+        try:
+            audio = self.getAudioMedia(-1)
+            audio.stopTransmit(self.port)
+            self.port.stopTransmit(audio)
+        except pj.Error:
+            pass  # the call took its end of the connection with it
+
+    def _note_reason(self, prm: Any) -> None:
+        event = prm.e
+        if event.type != pj.PJSIP_EVENT_TSX_STATE:
+            return
+        source = event.body.tsxState
+        if source.type == pj.PJSIP_EVENT_RX_MSG:
+            cause = q850_of(source.src.rdata.wholeMsg)
+            if cause is not None:
+                self._reason = cause

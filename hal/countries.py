@@ -1,0 +1,66 @@
+"""Country data: tones, cadences, flash window, ringing (`countries.toml`)."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hal.dsp.tones import Tone
+from hal.values import RingCadence
+
+_FILE = Path(__file__).parent / "countries.toml"
+TONES = ("dial", "busy", "reorder", "ringback", "waiting", "howler")
+"""Tones that every country has; `stutter`, `outside` and `silence` are made from them."""
+_STUTTER_BURSTS = 10
+_STUTTER_MS = 100
+_OUTSIDE_BY_DB = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Country:
+    """How telephones of one country are rung, and what their users expect to hear."""
+
+    code: str
+    name: str
+    ring: RingCadence
+    flash_ms: tuple[int, int]
+    """Shortest and longest break that is a flash."""
+    tones: dict[str, Tone]
+
+
+def load_country(code: str) -> Country:
+    """The country of a code of `country_codes()`.
+
+    Raises:
+        KeyError: there are no data for it.
+    """
+    rows: dict[str, Any] = tomllib.loads(_FILE.read_text("utf-8"))
+    row = rows[code]
+    data = rows[row["like"]] if "like" in row else row
+    tones = {name: _tone(data[name]) for name in TONES}
+    dial = tones["dial"]
+    tones["stutter"] = Tone(
+        dial.hz, dial.dbm0, (), intro_ms=(_STUTTER_MS, _STUTTER_MS) * _STUTTER_BURSTS
+    )
+    # The second dial tone, after a prefix for an outside line, is told apart by its pitch.
+    tones["outside"] = Tone(tuple(hz * 6 // 5 for hz in dial.hz), dial.dbm0 - _OUTSIDE_BY_DB, ())
+    tones["silence"] = Tone((), -90.0, ())
+    low, high = data["flash_ms"]
+    ring = RingCadence(tuple(data["ring"]["pattern_ms"]), data["ring"]["hz"])
+    return Country(code, row["name"], ring, (low, high), tones)
+
+
+def country_codes() -> tuple[str, ...]:
+    """Codes of all countries that there are data for."""
+    return tuple(tomllib.loads(_FILE.read_text("utf-8")))
+
+
+def _tone(row: dict[str, Any]) -> Tone:
+    return Tone(
+        tuple(row["hz"]),
+        float(row["dbm0"]),
+        tuple(row.get("cadence_ms", ())),
+        weaker_db=tuple(row.get("weaker", ())),
+    )

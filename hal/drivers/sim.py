@@ -1,0 +1,245 @@
+"""A line card with a simulated handset on its wire."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hal.drivers.handset import Handset
+from hal.dsp.levels import level_dbm0
+from hal.values import (
+    FRAME_MS,
+    FRAME_OCTETS,
+    SILENCE,
+    Capabilities,
+    Feed,
+    LineEvent,
+    LineFault,
+    LineStatus,
+    LoopCurrent,
+    RingCadence,
+)
+
+if TYPE_CHECKING:
+    from hal.drivers.sim_control import ControlServer
+
+_BATTERY_V = 48
+_OFF_HOOK_V = 7
+"""Across a telephone that draws current."""
+_MOST_EAR_FRAMES = 3
+_MOST_MOUTH_FRAMES = 10
+_MOST_EVENTS = 1_000
+_LAG_FORGIVEN_MS = 500.0
+"""A device that slept longer has missed its frames: the wire does not wait."""
+
+
+class SimLine:
+    """`hal.line.Line` over a wire to a `Handset`.
+
+    It debounces nothing, counts nothing and detects nothing: its capabilities are all false.
+
+    Args:
+        clock: monotonic milliseconds.
+        control: path of a UNIX socket through which others move the handset; empty for none.
+        seed: of the bounce of the handset's contacts.
+    """
+
+    capabilities = Capabilities()
+
+    def __init__(self, clock: Callable[[], float], control: str = "", seed: int = 1) -> None:
+        self._clock = clock
+        self.handset = Handset(seed)
+        self.status = LineStatus()
+        self._events: deque[LineEvent] = deque(maxlen=_MOST_EVENTS)
+        self._flowing = False
+        self._feed = Feed.FORWARD
+        self._cadence: RingCadence | None = None
+        self._ring_part = 0
+        self._ring_next_ms = 0.0
+        self._audio = False
+        self._frame_ms = 0.0
+        self._mouth: deque[bytes] = deque(maxlen=_MOST_MOUTH_FRAMES)
+        self._ear: deque[bytes] = deque(maxlen=_MOST_EAR_FRAMES)
+        self._closed = False
+        self._control: ControlServer | None = None
+        if control:
+            from hal.drivers.sim_control import ControlServer
+
+            self._control = ControlServer(control, self)
+
+    # Line protocol
+
+    def take_events(self) -> list[LineEvent]:
+        """See `hal.line.Line`."""
+        if self._control is not None:
+            self._control.serve(self._clock())
+        self.advance()
+        if self._control is not None:
+            self._control.answer_waiting(self._clock())
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def ring(self, cadence: RingCadence | None) -> None:
+        """See `hal.line.Line`."""
+        self._check_open()
+        now_ms = self._clock()
+        self.advance()
+        if cadence == self._cadence:
+            return
+        if cadence is None:
+            self._stop_ring(now_ms)
+            return
+        if self._flowing:
+            return  # ring trip: no ringing voltage while the handset draws current
+        self._cadence = cadence
+        self._ring_part = 0
+        self._ring_next_ms = now_ms + cadence.pattern_ms[0]
+        self.handset.supply(now_ms, cadence.vrms, cadence.hz)
+
+    def feed(self, feed: Feed) -> None:
+        """See `hal.line.Line`."""
+        self._check_open()
+        self.advance()
+        self._feed = feed
+        self._sense(self._clock())
+
+    def audio(self, on: bool) -> None:
+        """See `hal.line.Line`."""
+        self._check_open()
+        if on == self._audio:
+            return
+        self._audio = on
+        self._mouth.clear()
+        self._ear.clear()
+        if on:
+            self._frame_ms = self._clock() + FRAME_MS
+            self._ear.append(SILENCE)  # a frame in hand, so that a late one leaves no gap
+
+    def read_audio(self) -> bytes | None:
+        """See `hal.line.Line`."""
+        self.advance()
+        return self._mouth.popleft() if self._mouth else None
+
+    def write_audio(self, frame: bytes) -> None:
+        """See `hal.line.Line`."""
+        if len(frame) != FRAME_OCTETS:
+            raise ValueError(f"a frame has {FRAME_OCTETS} octets, not {len(frame)}")
+        self._check_open()
+        if self._audio:
+            self._ear.append(frame)
+
+    def show(self, status: LineStatus) -> None:
+        """See `hal.line.Line`."""
+        self.status = status
+
+    def descriptors(self) -> tuple[int, ...]:
+        """See `hal.line.Line`."""
+        return self._control.descriptors() if self._control is not None else ()
+
+    def wake_at_ms(self) -> float | None:
+        """See `hal.line.Line`."""
+        instants = [self.handset.next_edge_ms()]
+        if self._cadence is not None:
+            instants.append(self._ring_next_ms)
+        if self._audio:
+            instants.append(self._frame_ms)
+        if self._control is not None:
+            instants.append(self._control.wake_at_ms())
+        return min((instant for instant in instants if instant is not None), default=None)
+
+    def close(self) -> None:
+        """See `hal.line.Line`."""
+        if self._closed:
+            return
+        self._stop_ring(self._clock())
+        self._audio = False
+        self._closed = True
+        self.handset.stop_record()
+        if self._control is not None:
+            self._control.close()
+
+    # The wire
+
+    def advance(self) -> None:
+        """Let time pass on the wire up to the clock's now, in the order of the instants."""
+        now_ms = self._clock()
+        if self._audio and now_ms - self._frame_ms > _LAG_FORGIVEN_MS:
+            self._frame_ms = now_ms
+        while True:
+            edge_ms = self.handset.next_edge_ms()
+            ring_ms = self._ring_next_ms if self._cadence is not None else None
+            frame_ms = self._frame_ms if self._audio else None
+            due = [at for at in (edge_ms, ring_ms, frame_ms) if at is not None and at <= now_ms]
+            if not due:
+                return
+            first = min(due)
+            if first == edge_ms:
+                edge = self.handset.move_contacts(now_ms)
+                assert edge is not None, "it was due"
+                self._sense(edge[0])
+            elif first == ring_ms:
+                self._next_ring_part(first)
+            else:
+                self._frame_ms += FRAME_MS
+                self._mouth.append(self.handset.speak())
+                self.handset.hear(self._ear.popleft() if self._ear else SILENCE)
+
+    def voltage(self) -> tuple[int, int, int]:
+        """What is on the wire: volts direct, volts ringing (rms), hertz ringing."""
+        if self._cadence is not None and self._ring_part % 2 == 0:
+            return _BATTERY_V, self._cadence.vrms, self._cadence.hz
+        if self._feed is Feed.OPEN:
+            return 0, 0, 0
+        volts = _OFF_HOOK_V if self._flowing else _BATTERY_V
+        return (-volts if self._feed is Feed.REVERSED else volts), 0, 0
+
+    def state(self) -> dict[str, Any]:
+        """All that can be seen of handset, wire and device, as plain values."""
+        self.advance()
+        volts, vrms, hz = self.voltage()
+        handset = self.handset
+        return {
+            "hook": "off" if handset.off_hook else "on",
+            "loop_current": self._flowing,
+            "ringing": handset.ringing,
+            "rings": handset.rings,
+            "cadence_ms": handset.cadence_ms,
+            "line_volts": volts,
+            "ring_vrms": vrms,
+            "ring_hz": hz,
+            "quiet": handset.quiet,
+            "ear_frames": handset.heard_frames,
+            "ear_dbm0": round(level_dbm0(handset.last_heard), 1),
+            "registered": self.status.registered,
+            "server": self.status.server,
+            "line": self.status.state,
+            "call": self.status.call,
+            "tone": self.status.tone,
+        }
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LineFault("the simulated line is closed; open it again")
+
+    def _sense(self, at_ms: float) -> None:
+        flowing = self.handset.closed and self._feed is not Feed.OPEN
+        if flowing == self._flowing:
+            return
+        self._flowing = flowing
+        if flowing and self._cadence is not None:
+            self._stop_ring(at_ms)
+        self._events.append(LoopCurrent(at_ms, flowing))
+
+    def _next_ring_part(self, at_ms: float) -> None:
+        cadence = self._cadence
+        assert cadence is not None, "only a ringing line has a next part"
+        self._ring_part = (self._ring_part + 1) % len(cadence.pattern_ms)
+        self._ring_next_ms = at_ms + cadence.pattern_ms[self._ring_part]
+        on = self._ring_part % 2 == 0
+        self.handset.supply(at_ms, cadence.vrms if on else 0, cadence.hz if on else 0)
+
+    def _stop_ring(self, at_ms: float) -> None:
+        self._cadence = None
+        self.handset.supply(at_ms, 0, 0)

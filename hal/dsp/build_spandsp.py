@@ -1,0 +1,43 @@
+"""Writes `_spandsp_abi.py`: the functions of libspandsp (0.0.6) that are called, for cffi.
+
+Run `python -m hal.dsp.build_spandsp` after changing the declarations. The result is kept with the
+sources, so that the device needs neither a C compiler nor cffi's C parser.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DECLARATIONS = """
+typedef struct dtmf_tx_state_s dtmf_tx_state_t;
+typedef struct dtmf_rx_state_s dtmf_rx_state_t;
+dtmf_tx_state_t *dtmf_tx_init(dtmf_tx_state_t *s, void *callback, void *user_data);
+int dtmf_tx_free(dtmf_tx_state_t *s);
+int dtmf_tx(dtmf_tx_state_t *s, int16_t amp[], int max_samples);
+size_t dtmf_tx_put(dtmf_tx_state_t *s, const char *digits, int len);
+void dtmf_tx_set_level(dtmf_tx_state_t *s, int level, int twist);
+void dtmf_tx_set_timing(dtmf_tx_state_t *s, int on_time, int off_time);
+dtmf_rx_state_t *dtmf_rx_init(dtmf_rx_state_t *s, void *callback, void *user_data);
+int dtmf_rx_free(dtmf_rx_state_t *s);
+int dtmf_rx(dtmf_rx_state_t *s, const int16_t amp[], int samples);
+int dtmf_rx_status(dtmf_rx_state_t *s);
+size_t dtmf_rx_get(dtmf_rx_state_t *s, char *digits, int max);
+void dtmf_rx_parms(dtmf_rx_state_t *s, int filter_dialtone, int twist,
+                   int reverse_twist, int threshold);
+"""
+
+
+def main() -> None:
+    """Write the generated module beside this one."""
+    from cffi import FFI
+
+    target = Path(__file__).with_name("_spandsp_abi.py")
+    ffi = FFI()
+    ffi.cdef(DECLARATIONS)
+    ffi.set_source("hal.dsp._spandsp_abi", None)
+    ffi.emit_python_code(str(target))
+    target.write_text("# ruff: noqa\n# mypy: ignore-errors\n" + target.read_text("utf-8"), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The protocol that every driver of an FXS port follows."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hal.values import Capabilities, Feed, LineEvent, LineStatus, RingCadence
+
+
+class Line(Protocol):
+    """One FXS port. Calls return at once; none waits for the far end.
+
+    Audio is 16-bit linear little-endian, 8000 samples a second, 160 samples a 20 ms frame.
+    Every method raises LineFault if the hardware refuses, having changed no cached state.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the driver does by itself."""
+
+    def take_events(self) -> list[LineEvent]:
+        """Drain what happened on the line, in order of arrival, each with its monotonic `at_ms`."""
+
+    def ring(self, cadence: RingCadence | None) -> None:
+        """Start ringing, or stop with None. Asking twice for the same is no error.
+
+        Ring trip is the line card's own: ringing voltage leaves the line as soon as the handset
+        draws direct current, before anybody reads the event.
+        """
+
+    def feed(self, feed: Feed) -> None:
+        """Set the direct current feed. Without a call of this the line is fed forward."""
+
+    def audio(self, on: bool) -> None:
+        """Let audio frames run, or stop them. A line that is idle costs nothing."""
+
+    def read_audio(self) -> bytes | None:
+        """The next frame from the mouthpiece, or None if none is complete yet or audio is off."""
+
+    def write_audio(self, frame: bytes) -> None:
+        """Queue one frame for the earpiece. Late frames are heard as silence, too many are lost.
+
+        Raises:
+            ValueError: the frame is not 320 octets long.
+        """
+
+    def show(self, status: LineStatus) -> None:
+        """Show the device's state on whatever lamp there is."""
+
+    def descriptors(self) -> tuple[int, ...]:
+        """File descriptors whose readability means: call `take_events` and `read_audio`."""
+
+    def wake_at_ms(self) -> float | None:
+        """When, by the monotonic clock, there will be something without a descriptor's help."""
+
+    def close(self) -> None:
+        """Stop ringing, give everything back. Closing twice is no error."""
