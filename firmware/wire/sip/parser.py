@@ -98,6 +98,8 @@ def _read_head(head: bytes, limits: Limits) -> Request | Response:
     if "\r\n " in text or "\r\n\t" in text:
         lines = _unfold(lines)
     first = lines[0]
+    if len(first) > limits.line_octets:
+        raise SipPeerError(400, "Start Line Too Long")
     parts = first.split(" ", 2)
     if len(parts) != 3:
         raise SipPeerError(400, "Malformed start line")
@@ -121,30 +123,26 @@ def _read_head(head: bytes, limits: Limits) -> Request | Response:
     if len(lines) - 1 > limits.header_fields:
         problem = problem or _failed(message, 400, "Too Many Header Fields")
         del lines[limits.header_fields + 1 :]
+    if len(text) > limits.line_octets and max(map(len, lines)) > limits.line_octets:
+        problem = problem or _failed(message, 400, "Header Field Too Long")
+        lines = [line for line in lines if len(line) <= limits.line_octets]
     known = KNOWN_NAMES
-    longest = limits.line_octets
-    for line in lines[1:]:
+    del lines[0]
+    for line in lines:
         name, colon, value = line.partition(":")
         key = known.get(name)
-        if key is None:
+        if key is None or not colon:
             name = name.rstrip(" \t")
             if not colon or not name or name.strip(TOKEN):
                 problem = problem or _failed(message, 400, "Malformed Header Field")
                 continue
             key = canonical(name) if len(name) <= 64 else name
-        elif not colon:
-            problem = problem or _failed(message, 400, "Malformed Header Field")
-            continue
-        if len(value) > longest:
-            problem = problem or _failed(message, 400, "Header Field Too Long")
-            continue
-        values = fields.get(key)
-        if values is None:
+        if key not in fields:
             fields[key] = [value.strip()]
         elif key in SINGLE:
             problem = problem or _failed(message, 400, f"More Than One {key}")
         else:
-            values.append(value.strip())
+            fields[key].append(value.strip())
     if problem is not None:
         raise problem
     return message

@@ -135,13 +135,12 @@ def _parse_uri(text: str) -> SipUri:
         return SipUri("tel", number, None, "", None, parse_params(tail) if semicolon else ())
     if scheme not in ("sip", "sips"):
         return SipUri(scheme, rest)
-    user, at, rest = rest.rpartition("@") if "@" in rest.partition("?")[0] else ("", "", rest)
+    # Headers hold no @ unless escaped (25.1), so the first one ends the user part.
+    user, at, host_part = rest.partition("@")
     if not at:
         name = password = None
     else:
-        # An @ within headers is told apart above; one within the user part must be escaped.
-        if "@" in user:
-            raise SipPeerError(400, "Malformed user part")
+        rest = host_part
         name, separator, secret = user.partition(":")
         if not name:
             raise SipPeerError(400, "Empty user part")
