@@ -207,6 +207,21 @@ class NameAddr:
 
 @cached
 def _parse_name_addr(text: str) -> NameAddr:
+    # Tags change from call to call, names and URIs do not: those are remembered by themselves.
+    end = text.rfind(">") + 1
+    tail = text[end:].strip()
+    if not end or not tail or '"' in tail:
+        return _parse_whole(text)
+    if tail[0] != ";":
+        raise SipPeerError(400, "Malformed address")
+    base = _parse_whole(text[:end])
+    if base.params:
+        raise SipPeerError(400, "Malformed address")
+    return NameAddr(base.display, base.uri, parse_params(tail[1:]))
+
+
+@cached
+def _parse_whole(text: str) -> NameAddr:
     text = text.strip()
     if text[:1] == "<":
         display, rest = "", text[1:]
@@ -311,6 +326,13 @@ class Via:
 @cached
 def _parse_via(text: str) -> Via:
     head, semicolon, tail = text.partition(";")
+    transport, host, port = _parse_via_head(head)
+    return Via(transport, host, port, parse_params(tail) if semicolon else ())
+
+
+@cached
+def _parse_via_head(head: str) -> tuple[str, str, int | None]:
+    """Transport, host and port of a Via, which all requests of a peer share."""
     if head[:8] == "SIP/2.0/":
         transport, _, sent_by = head[8:].partition(" ")
     else:
@@ -326,4 +348,4 @@ def _parse_via(text: str) -> Via:
         if not is_token(transport):
             raise SipPeerError(400, "Malformed Via")
     host, port = split_host_port(sent_by.strip())
-    return Via(transport.upper(), host, port, parse_params(tail) if semicolon else ())
+    return transport.upper(), host, port
