@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,10 +11,10 @@ if TYPE_CHECKING:
     from firmware.wire.sip.server import ServerTransaction
 
 
-class Flow(Hashable, Protocol):
+class Flow(Protocol):
     """Where messages come from and go to: a datagram socket with an address, or a connection.
 
-    Opaque to the core but for this one property.
+    Opaque to the core but for this one property, and compared by equality only.
     """
 
     @property

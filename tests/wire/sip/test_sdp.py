@@ -57,6 +57,8 @@ def test_readdressing_keeps_the_rest() -> None:
     assert sdp.rewrite(OFFER, "203.0.113.5", [20000, 20002]) == moved.to_bytes()
     refused = OFFER.replace(b"m=video 51372", b"m=video 0")
     assert b"m=video 0 " in sdp.rewrite(refused, "203.0.113.5", [20000, 20002])
+    still = sdp.with_address(sdp.parse(refused), "203.0.113.5", [20000, 20002])
+    assert still.media[1].port == 0
     assert b"IN IP6 ::1" in sdp.rewrite(OFFER, "::1", [20000, 20002])
     with pytest.raises(PeerError):
         sdp.rewrite(OFFER, "203.0.113.5", [20000])

@@ -194,6 +194,27 @@ def test_a_repeated_request_gets_the_last_answer_again() -> None:
     assert isinstance(side.receive(bye, UDP, 33.0), RequestReceived)
 
 
+def test_a_repeated_invite_gets_the_last_answer_again() -> None:
+    side = layer()
+    invite = make("INVITE", "z9hG4bKx")
+    transaction = arrive(side, invite)
+    transaction.respond(response_to(invite, 180, to_tag="t"), 0.1)
+    assert side.receive(invite, UDP, 0.5) is None
+    transaction.respond(response_to(invite, 486, to_tag="t"), 0.6)
+    assert side.receive(invite, UDP, 1.0) is None
+    assert lines(side) == ["SIP/2.0 180 Ringing"] * 2 + ["SIP/2.0 486 Busy Here"] * 2
+
+
+def test_a_repeated_final_answer_is_swallowed_for_t4() -> None:
+    side = layer()
+    side.request(make("OPTIONS", "z9hG4bKq"), UDP, 0.0)
+    ok = response_to(make("OPTIONS", "z9hG4bKq"), 200)
+    assert isinstance(side.receive(ok, UDP, 0.1), ResponseReceived)
+    assert side.receive(ok, UDP, 4.0) is None
+    side.handle_timers(6.0)
+    assert isinstance(side.receive(ok, UDP, 6.0), StrayResponse)
+
+
 def test_the_ack_of_a_refusal_is_the_layers_affair_on_both_sides() -> None:
     side, other = layer(), layer()
     transaction = side.request(make("INVITE", "z9hG4bKq"), UDP, 0.0)
@@ -334,6 +355,8 @@ def test_a_merged_request_is_a_loop() -> None:
     assert side.receive(make("INVITE", "z9hG4bKtwo"), UDP, 0.1) is None
     assert lines(side) == ["SIP/2.0 482 Loop Detected"]
     arrive(side, make("INVITE", "z9hG4bKthree", cseq=2))  # the next try is none
+    side.handle_timers(40.0)
+    arrive(side, make("INVITE", "z9hG4bKfour"), 40.0)  # nor is it remembered for ever
 
 
 def test_a_peer_of_rfc_2543_without_cookie() -> None:
