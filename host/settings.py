@@ -73,7 +73,7 @@ class SipSettings:
     carrier_timeout_s: int = 6
     """A carrier that sends no provisional answer for so long is passed over."""
     overload_pending: int = 2_000
-    """Unanswered INVITEs at which new ones get 503 with Retry-After."""
+    """Calls waiting for the store at which new ones get 503 with Retry-After."""
     lockout_failures: int = 20
     """Failed authentications from one source within `lockout_s` that lock it out."""
     lockout_s: int = 300

@@ -102,6 +102,8 @@ class CallControl:
         self.calls: dict[str, Call] = {}
         """Live calls and calls whose settlement is on its way, by call id."""
         self.late_events = 0
+        self.waiting = 0
+        """Calls that wait for their first quota."""
         self._timers = timers
         self._cut_off = Rule.CUT_OFF not in rules_off
         self._deadlines = Deadlines()
@@ -116,6 +118,7 @@ class CallControl:
         call = Call(offered, agent)
         assert call.id not in self.calls, "a call id is unique for ever"
         self.calls[call.id] = call
+        self.waiting += 1
         self.commands.append(Authorize(call, offered.facts, offered.legs))
         return call.caller
 
@@ -124,6 +127,7 @@ class CallControl:
         self.commands.append(RecordRefusal(facts, refusal))
 
     def authorized(self, call: Call, answer: Grant | Refusal, now: float) -> None:
+        self.waiting -= 1
         if isinstance(answer, Grant):
             if call.state is State.ENDED:  # the caller left meanwhile: give the hold back
                 self._settle(call)

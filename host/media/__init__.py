@@ -1,0 +1,1 @@
+"""Audio between two legs: the relay behind a small interface."""

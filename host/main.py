@@ -1,0 +1,441 @@
+"""The process that carries calls: sockets, clock, store and call control wired together.
+
+Started by `loopstart-host serve`, which hands over checked settings. It imports neither the
+command line nor anything that draws or validates; what it needs per call is in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import pickle
+import secrets
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from host.calls.call import Call, State
+from host.calls.commands import (
+    AcknowledgeLeg,
+    AnswerLeg,
+    Authorize,
+    CloseRelay,
+    Contact,
+    EndLeg,
+    MarkAnswered,
+    ModifiedLeg,
+    ModifyLeg,
+    PlaceLeg,
+    ProgressLeg,
+    RecordRefusal,
+    RejectLeg,
+    RejectModifyLeg,
+    Relay,
+    Renew,
+    SendInfo,
+    Settle,
+)
+from host.calls.control import CallControl
+from host.calls.routing import Router
+from host.calls.timers import CallTimers
+from host.charging.service import Charging
+from host.charging.values import Grant, Now, Reason, Refusal, Rule
+from host.logs import configure
+from host.media.relay import RtpIoRelay
+from host.media.session import MediaSessions
+from host.numbering.directory import Directory
+from host.numbering.values import Account
+from host.settings import Settings
+from host.sip.auth import Authenticator
+from host.sip.registrar import Binding, Registrar
+from host.sip.server import SipServer
+from host.sip.transport import Transports
+from host.store.sqlite import open_reader
+from host.store.writer import GroupCommitWriter
+
+SUPERVISE_S = 30.0
+LAG_OVERLOAD_S = 0.5
+"""A loop that is so far behind its heartbeat takes no new calls for one heartbeat."""
+
+
+class Host:
+    """One host. `start`, then `wait`, or `stop`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.log = structlog.get_logger("host")
+        self.rules_off = frozenset(Rule(name) for name in settings.rules_off)
+        self._boot_id = _boot_id()
+        self._serial = 0
+        self._started_ms = time.time_ns() // 1_000_000
+        self._armed_at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat_at = 0.0
+        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._sends: dict[type, Callable[[Any], None]] = {
+            Authorize: self._authorize,
+            PlaceLeg: self._place,
+            ProgressLeg: lambda c: c.leg.agent.progress(c.ringing, c.sdp),
+            AnswerLeg: lambda c: c.leg.agent.answer(c.sdp),
+            RejectLeg: lambda c: c.leg.agent.reject(c.reason, c.failure),
+            EndLeg: self._end_leg,
+            AcknowledgeLeg: lambda c: c.leg.agent.acknowledge(c.sdp),
+            ModifyLeg: lambda c: c.leg.agent.modify(c.sdp, c.update),
+            ModifiedLeg: lambda c: c.leg.agent.modified(c.sdp),
+            RejectModifyLeg: lambda c: c.leg.agent.reject_modify(c.status),
+            SendInfo: self._send_info,
+            RecordRefusal: self._record_refusal,
+            MarkAnswered: self._mark_answered,
+            Renew: self._renew,
+            Settle: self._settle,
+            Relay: lambda c: self.sessions.rewrite(c.call, c.step, c.from_caller, c.sdp),
+            CloseRelay: lambda c: self.sessions.close(c.call),
+        }
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Open the store, settle what a crash left, bind the listeners.
+
+        Raises:
+            StoreError: the database can't be opened.
+            OSError: an address can't be bound.
+        """
+        settings = self.settings
+        self.loop = asyncio.get_running_loop()
+        self.clock = time.monotonic
+        charging = settings.charging
+        self.writer = GroupCommitWriter(settings.database, charging.commit_window_ms, self._deliver)
+        self.charging = Charging(settings.host_id, self._boot_id, charging, self.rules_off)
+        recovered = self.writer.call(lambda conn: self.charging.recover(conn, self._now()))
+        if recovered:
+            self.log.warning("recovered", calls=recovered)
+        self.writer.call(lambda conn: self.charging.heartbeat(conn, self._now()))
+        reader: sqlite3.Connection = open_reader(settings.database)
+        self.directory = Directory(reader, settings.sip.realm, self.rules_off)
+        self.registrar = Registrar(settings.sip, self._registered)
+        timers = CallTimers(settings.sip.ring_s, settings.sip.carrier_timeout_s)
+        self.control = CallControl(timers, self.rules_off)
+        self.relay = RtpIoRelay(settings.media, settings.sip.ring_s, self._silent)
+        await self.relay.start()
+        self.sessions = MediaSessions(self.relay, self._rewritten)
+        authenticator = Authenticator(
+            settings.sip, self.directory, self.registrar, secrets.token_bytes(32)
+        )
+        self.sip = SipServer(
+            settings.sip,
+            peers=self.directory,
+            router=Router(self.directory, self._contacts, self.rules_off),
+            control=self.control,
+            registrar=self.registrar,
+            authenticator=authenticator,
+            open_flow=lambda *where: self.transports.flow_to(*where),
+            new_call_id=self._new_call_id,
+            random_token=_token,
+            clock=self.clock,
+            changed=self._carry_out,
+        )
+        self.transports = Transports(self.sip)
+        for listener in settings.listeners:
+            bound = await self.transports.open(listener)
+            self.log.info(
+                "listening",
+                pop=bound.pop,
+                transport=bound.transport,
+                address=bound.address,
+                port=bound.port,
+            )
+        self._beat_at = self.clock()
+        self._beat()
+        self.loop.call_later(SUPERVISE_S, self._supervise)
+        gc.collect()
+        gc.freeze()
+
+    async def wait(self) -> None:
+        """Until somebody stops the host and its calls are over."""
+        await self._stopping.wait()
+        await self._drain()
+        self._stopped.set()
+
+    def stop(self) -> None:
+        """Take no new calls; let live ones finish for a while. Twice: end them now."""
+        if self._stopping.is_set():
+            self._end_all()
+        self.sip.closing = True
+        self._stopping.set()
+
+    async def _drain(self) -> None:
+        self.log.info("stopping", calls=len(self.control.calls))
+        until = self.clock() + self.settings.sip.shutdown_grace_s
+        while self.control.calls and self.clock() < until:
+            await asyncio.sleep(0.05)
+        self._end_all()
+        until = self.clock() + 5
+        while self.control.calls and self.clock() < until:
+            await asyncio.sleep(0.02)
+        await self.relay.close()
+        await self.transports.close()
+        self.writer.call(lambda conn: self.charging.heartbeat(conn, self._now()))
+        self.writer.close()
+        stats = self.writer.stats
+        self.log.info(
+            "stopped",
+            unsettled=len(self.control.calls),
+            commits=stats.commits,
+            operations=stats.operations,
+            commit_wait_ms_p50=round(stats.wait_ms_p50, 1),
+            commit_wait_ms_p99=round(stats.wait_ms_p99, 1),
+        )
+
+    def _end_all(self) -> None:
+        now = self.clock()
+        self.sip.now = now
+        for call in list(self.control.calls.values()):
+            self.control.end(call, now, "host stops")
+        self.sip.flush()
+
+    # --- time ---
+
+    def _now(self) -> Now:
+        return Now(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
+
+    def _rearm(self) -> None:
+        """One timer for all deadlines; moved only when one comes earlier."""
+        times = (self.sip.next_deadline, self.control.next_deadline)
+        at = min((t for t in times if t is not None), default=None)
+        if at is None:
+            return
+        if self._armed_at is not None and self._armed_at <= at and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed_at = at
+        self._timer = self.loop.call_later(max(0.0, at - self.clock()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = self._armed_at = None
+        now = self.clock()
+        self.sip.now = now
+        self.control.handle_timers(now)
+        self.sip.handle_timers(now)
+
+    def _beat(self) -> None:
+        """The heartbeat row that a crash is settled by, and a look at the loop's lag."""
+        interval_s = self.settings.charging.heartbeat_ms / 1000
+        now = self.clock()
+        self.sip.overloaded = now - self._beat_at > LAG_OVERLOAD_S
+        self._beat_at = now + interval_s
+        stamp = self._now()
+        self.writer.submit(lambda conn: self.charging.heartbeat(conn, stamp), _ignore)
+        if not self._stopped.is_set():
+            self.loop.call_later(interval_s, self._beat)
+
+    def _supervise(self) -> None:
+        stamp = self._now()
+        self.writer.submit(lambda conn: self.charging.supervise(conn, stamp), _ignore)
+        if not self._stopping.is_set():
+            self.loop.call_later(SUPERVISE_S, self._supervise)
+
+    # --- call control's commands ---
+
+    def _carry_out(self) -> None:
+        """Carry out commands until there are none, then look after the timer."""
+        control, sends = self.control, self._sends
+        while control.commands:
+            commands, control.commands = control.commands, []
+            for command in commands:
+                sends[type(command)](command)
+        self._rearm()
+
+    def _place(self, command: PlaceLeg) -> None:
+        self.sip.place(command)
+
+    def _end_leg(self, command: EndLeg) -> None:
+        agent: Any = command.leg.agent
+        if agent is not None:
+            agent.end(command.cause)
+
+    def _send_info(self, command: SendInfo) -> None:
+        agent: Any = command.leg.agent
+        agent.send_info(command.content_type, command.body)
+
+    def _authorize(self, command: Authorize) -> None:
+        now, call = self._now(), command.call
+        most_ms = self.settings.charging.max_call_s * 1000
+        self.writer.submit(
+            lambda conn: self.charging.authorize(conn, now, command.facts, command.legs, most_ms),
+            lambda answer: self._authorized(call, answer),
+        )
+
+    def _authorized(self, call: Call, answer: object) -> None:
+        if isinstance(answer, BaseException):
+            self.log.error("store", call=call.id, operation="authorize", error=str(answer))
+            answer = Refusal(Reason.STORE, str(answer))
+        assert isinstance(answer, Grant | Refusal)
+        if isinstance(answer, Refusal):
+            self._log_refusal(call.facts, answer)
+        self.control.authorized(call, answer, self.sip.now)
+
+    def _record_refusal(self, command: RecordRefusal) -> None:
+        now = self._now()
+        self._log_refusal(command.facts, command.refusal)
+        self.writer.submit(
+            lambda conn: self.charging.refuse(conn, now, command.facts, command.refusal), _ignore
+        )
+
+    def _log_refusal(self, facts: Any, refusal: Refusal) -> None:
+        self.log.info(
+            "refused",
+            call=facts.call_id,
+            account=facts.account,
+            caller=facts.caller,
+            callee=facts.callee,
+            reason=refusal.reason.value,
+            detail=refusal.detail,
+        )
+
+    def _mark_answered(self, command: MarkAnswered) -> None:
+        now, call = self._now(), command.call
+        self.writer.submit(
+            lambda conn: self.charging.answered(conn, now, call.id, command.carrier),
+            lambda result: self.control.stored_answer(
+                call, not isinstance(result, BaseException), self.sip.now
+            ),
+        )
+
+    def _renew(self, command: Renew) -> None:
+        now, call = self._now(), command.call
+        self.writer.submit(
+            lambda conn: self.charging.renew(conn, now, call.id),
+            lambda result: self.control.renewed(
+                call, result if isinstance(result, Grant) else None, self.sip.now
+            ),
+        )
+
+    def _settle(self, command: Settle) -> None:
+        now, call = self._now(), command.call
+        self.writer.submit(
+            lambda conn: self.charging.settle(conn, now, call.id, command.talk_ms, command.ending),
+            lambda result: self._settled(command, result),
+        )
+
+    def _settled(self, command: Settle, result: Any) -> None:
+        call, ending, facts = command.call, command.ending, command.call.facts
+        if isinstance(result, BaseException):
+            self.log.error("store", call=call.id, operation="settle", error=str(result))
+            self.control.settled(call, False, self.sip.now)
+            return
+        self.control.settled(call, True, self.sip.now)
+        self.log.info(
+            "call",
+            call=call.id,
+            account=facts.account,
+            direction=facts.direction,
+            caller=facts.caller,
+            callee=facts.callee,
+            disposition=ending.disposition,
+            cause=ending.cause,
+            ended_by=ending.ended_by,
+            talk_ms=command.talk_ms,
+            cost=sum(leg.cost for leg in result),
+        )
+
+    def _deliver(self, delivery: list[tuple[Callable[[object], None], object]]) -> None:
+        """From the writer's thread: one wake-up of the loop for a whole batch."""
+        self.loop.call_soon_threadsafe(self._delivered, delivery)
+
+    def _delivered(self, delivery: list[tuple[Callable[[object], None], object]]) -> None:
+        self.sip.now = self.clock()
+        for done, result in delivery:
+            done(result)
+        self.sip.flush()
+
+    # --- what shells report ---
+
+    def _rewritten(self, call: Call, step: Any, body: bytes | None) -> None:
+        now = self.sip.now = self.clock()
+        self.control.relayed(call, step, body, now)
+        self.sip.flush()
+
+    def _silent(self, call_id: str) -> None:
+        call = self.control.calls.get(call_id)
+        if call is not None and call.state is not State.ENDED:
+            self.sip.now = self.clock()
+            self.control.media_silent(call, self.sip.now)
+            self.sip.flush()
+
+    def _contacts(self, account: Account) -> list[Contact]:
+        return self.registrar.contacts(account.id, self.sip.now)
+
+    def _registered(self, binding: Binding, added: bool) -> None:
+        self.log.info(
+            "registered" if added else "unregistered",
+            account=binding.username,
+            contact=binding.uri,
+            pop=binding.flow.listener.pop,
+            source=f"{binding.flow.address}:{binding.flow.port}",
+        )
+
+    def _new_call_id(self) -> str:
+        self._serial += 1
+        return f"{self.settings.host_id}-{self._started_ms:x}-{self._serial:x}"
+
+
+def _token() -> str:
+    return secrets.token_hex(8)
+
+
+def _ignore(result: object) -> None:
+    """For writes that nobody waits for."""
+
+
+def _boot_id() -> str:
+    """What the monotonic clock belongs to."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    with contextlib.suppress(OSError):
+        return path.read_text().strip()
+    return f"unknown-{os.getpid()}-{time.time_ns()}"
+
+
+def run(settings: Settings) -> int:
+    """Carry calls until SIGTERM or SIGINT; answers the exit status."""
+    configure(settings.log_level, settings.log_json)
+
+    async def main() -> int:
+        host = Host(settings)
+        await host.start()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, host.stop)
+        await host.wait()
+        return 0
+
+    try:
+        import uvloop
+
+        return uvloop.run(main())
+    except ImportError:
+        return asyncio.run(main())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Internal: use `loopstart-host serve`.")
+    parser.add_argument("--settings-fd", type=int, required=True)
+    arguments = parser.parse_args()
+    with os.fdopen(arguments.settings_fd, "rb") as stream:
+        settings = pickle.load(stream)
+    assert isinstance(settings, Settings)
+    return run(settings)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

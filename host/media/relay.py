@@ -1,0 +1,156 @@
+"""The audio relay: rtp.io in this process, spoken to by the RTPproxy command protocol.
+
+Packets never touch Python: rtp.io forwards them in threads of its own, and learns the address
+behind NAT from the first packet that comes. Commands are pipelined on a socket and answered in
+order; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from host.settings import MediaSettings
+
+Done = Callable[[int | None], None]
+"""Gets the relay's port for the other side, or None when there is none to be had."""
+
+NEVER_S = 10_000_000
+
+
+class MediaRelay(Protocol):
+    """What a host needs of a relay, whichever program it is."""
+
+    address: str
+    """Where peers send their media."""
+
+    def offer(
+        self, call_id: str, sides: tuple[str, str], peer: tuple[str, int], done: Done
+    ) -> None:
+        """One side's address, with its offer. `sides` are the tags of offerer and answerer."""
+
+    def answer(
+        self, call_id: str, sides: tuple[str, str], peer: tuple[str, int], done: Done
+    ) -> None:
+        """The answerer's address; `sides` as in the offer."""
+
+    def close_call(self, call_id: str, sides: tuple[str, str]) -> None:
+        """Free the ports of a call; a call that is not there is no error."""
+
+
+class RtpIoRelay:
+    """rtp.io behind `MediaRelay`.
+
+    Args:
+        settings: address, ports, silence.
+        ring_s: how long a call may stand without media before it is answered.
+        silent: called with the call id when no media came for `settings.silence_s`.
+    """
+
+    def __init__(self, settings: MediaSettings, ring_s: int, silent: Callable[[str], None]) -> None:
+        self.address = settings.address
+        self._settings = settings
+        self._ring_s = ring_s
+        self._silent = silent
+        self._waiting: deque[Done | None] = deque()
+        self._input = b""
+        self._proxy: Any = None
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._folder = ""
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        """Start rtp.io's threads.
+
+        Raises:
+            OSError: the notification socket can't be made.
+            ImportError: rtp.io is not installed on this machine.
+        """
+        from rtp.io import rtpproxy
+
+        self._loop = asyncio.get_running_loop()
+        self._folder = tempfile.mkdtemp(prefix="loopstart-")
+        path = os.path.join(self._folder, "silent")
+        self._server = await asyncio.start_unix_server(self._notified, path)
+        silence_s = self._settings.silence_s or NEVER_S
+        arguments = ["-F", "-l", self._settings.address, "-d", "crit"]
+        arguments += ["-m", str(self._settings.min_port), "-M", str(self._settings.max_port)]
+        arguments += ["-T", str(silence_s), "-W", str(max(silence_s, self._ring_s + 30))]
+        arguments += ["-n", f"unix:{path}"]
+        self._proxy = rtpproxy(extra_args=arguments)
+        self._notify = f"unix:{path}"
+        self._socket = self._proxy.rtpp_sock
+        assert self._socket is not None
+        self._socket.setblocking(False)
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+
+    async def _notified(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """rtp.io names the sessions that have been silent for too long, one a line."""
+        with contextlib.suppress(OSError, ValueError):
+            while line := await reader.readline():
+                self._silent(line.decode("ascii", "replace").strip())
+        writer.close()
+
+    def offer(
+        self, call_id: str, sides: tuple[str, str], peer: tuple[str, int], done: Done
+    ) -> None:
+        offerer, answerer = sides
+        command = f"U {call_id} {peer[0]} {peer[1]} {offerer} {answerer} {self._notify} {call_id}"
+        self._send(command, done)
+
+    def open(self, call_id: str, offerer: str, peer: tuple[str, int], done: Done) -> None:
+        """The first offer of a call, when the answerer is not known yet."""
+        self._send(f"U {call_id} {peer[0]} {peer[1]} {offerer} {self._notify} {call_id}", done)
+
+    def answer(
+        self, call_id: str, sides: tuple[str, str], peer: tuple[str, int], done: Done
+    ) -> None:
+        self._send(f"L {call_id} {peer[0]} {peer[1]} {sides[0]} {sides[1]}", done)
+
+    def close_call(self, call_id: str, sides: tuple[str, str]) -> None:
+        self._send(f"D {call_id} {sides[0]}", None)
+
+    def _send(self, command: str, done: Done | None) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.send(command.encode() + b"\n")
+        except OSError:  # its queue is full: the call can't have media
+            if done is not None:
+                done(None)
+            return
+        self._waiting.append(done)
+
+    def _readable(self) -> None:
+        assert self._socket is not None
+        try:
+            data = self._socket.recv(65536)
+        except OSError:
+            return
+        *lines, self._input = (self._input + data).split(b"\n")
+        for line in lines:
+            done = self._waiting.popleft()
+            if done is not None:
+                done(_port(line))
+
+    async def close(self) -> None:
+        """Stop the threads and free all ports."""
+        if self._socket is not None and self._loop is not None:
+            self._loop.remove_reader(self._socket.fileno())
+        if self._server is not None:
+            self._server.close()
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self._folder, "silent"))
+            os.rmdir(self._folder)
+
+
+def _port(line: bytes) -> int | None:
+    """The port of an answer (`30096 127.0.0.1`); None for an error (`E50`)."""
+    first = line.split(b" ", 1)[0]
+    return int(first) if first.isdigit() and int(first) else None

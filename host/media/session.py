@@ -1,0 +1,76 @@
+"""Session descriptions on their way through the host: whose address goes to the relay, and how
+the description is rewritten for the other side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from firmware.wire.errors import PeerError
+from firmware.wire.sip import sdp
+from firmware.wire.sip.sdp import SdpPeerError
+from host.calls.call import Call
+from host.calls.commands import RelayStep
+from host.media.relay import RtpIoRelay
+
+CALLER, CALLEE = "caller", "callee"
+"""Tags of the two sides in the relay's protocol."""
+
+Rewritten = Callable[[Call, RelayStep, bytes | None], None]
+
+
+class MediaSessions:
+    """Carries out call control's `Relay` and `CloseRelay`.
+
+    Args:
+        relay: the relay.
+        rewritten: called with the description for the other side, or None when it can't be had.
+    """
+
+    def __init__(self, relay: RtpIoRelay, rewritten: Rewritten) -> None:
+        self._relay = relay
+        self._rewritten = rewritten
+        self._offerers: dict[str, str] = {}
+        """Who made the first offer of each live call."""
+
+    def rewrite(self, call: Call, step: RelayStep, from_caller: bool, body: bytes) -> None:
+        try:
+            session = sdp.parse(body)
+            audio = session.audio
+            address = session.address_of(audio) if audio is not None else None
+            if audio is None or address is None or not _is_ip(address):
+                raise SdpPeerError("no audio with an address")
+        except PeerError:
+            self._rewritten(call, step, None)
+            return
+        peer = (address, audio.port)
+        streams = session.media
+
+        def done(relay_port: int | None) -> None:
+            if relay_port is None:
+                self._rewritten(call, step, None)
+                return
+            # Hold after RFC 2543 (c=0.0.0.0) means something: that address stays.
+            shown = address if address == "0.0.0.0" else self._relay.address
+            ports = [relay_port if stream is audio else 0 for stream in streams]
+            self._rewritten(call, step, sdp.rewrite(body, shown, ports))
+
+        me, other = (CALLER, CALLEE) if from_caller else (CALLEE, CALLER)
+        late = call.late_offer and step.kind in ("progress", "answer")
+        first = self._offerers.get(call.id)
+        if first is None:
+            self._offerers[call.id] = me
+            self._relay.open(call.id, me, peer, done)
+        elif late or step.kind in ("offer", "reoffer", "update"):
+            self._relay.offer(call.id, (me, other), peer, done)
+        else:
+            self._relay.answer(call.id, (other, me), peer, done)
+
+    def close(self, call: Call) -> None:
+        first = self._offerers.pop(call.id, None)
+        if first is not None:
+            self._relay.close_call(call.id, (first, CALLEE if first == CALLER else CALLER))
+
+
+def _is_ip(text: str) -> bool:
+    """A literal address: names are not looked up for strangers."""
+    return text.replace(".", "").isdecimal() or ":" in text

@@ -1,0 +1,170 @@
+"""A callee's leg: an INVITE that we send to a carrier or to a contact (RFC 3261, 13.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from firmware.wire.sip import reason as sip_reason
+from firmware.wire.sip import session_timer
+from firmware.wire.sip.dialog import Dialog
+from firmware.wire.sip.headers import Headers
+from firmware.wire.sip.message import Request, Response
+from firmware.wire.sip.transaction import ClientTransaction
+from host.calls.commands import Failure, PlaceLeg
+from host.sip.leg import ALLOW, SDP, SessionTimer, SipLeg, is_sdp, reason_cause
+from host.sip.transport import Flow
+
+if TYPE_CHECKING:
+    from host.sip.server import SipServer
+
+MAX_INTERVAL_S = 86_400
+"""No session interval that a peer asks for is longer."""
+
+
+class CalleeLeg(SipLeg):
+    """The leg of whoever is called."""
+
+    def __init__(
+        self, server: SipServer, flow: Flow, tag: str, place: PlaceLeg, uri: str, fixed: bool
+    ) -> None:
+        super().__init__(server, flow, tag)
+        self.leg = place.leg
+        self.leg.agent = self
+        self.fixed = fixed
+        """Requests in the dialog keep to the flow of the registration (NAT)."""
+        self.local_sdp = place.sdp
+        self._transaction: ClientTransaction | None = None
+        self._answer: tuple[ClientTransaction, int] | None = None
+        """A 2xx whose ACK waits for the caller's answer (late offer)."""
+        self._session_expires_s = server.settings.session_expires_s
+        self._invite(place, uri)
+
+    def _invite(self, place: PlaceLeg, uri: str) -> None:
+        server, flow = self.server, self.flow
+        own = server.host_port(flow)
+        fields = {
+            "Via": [server.via(flow)],
+            "Max-Forwards": [str(place.hops)],
+            "From": [f"<sip:{place.caller}@{own}>;tag={self.tag}"],
+            "To": [f"<{uri}>"],
+            "Call-ID": [server.random_token()],
+            "CSeq": ["1 INVITE"],
+            "Contact": [server.contact(flow)],
+            "Allow": [ALLOW],
+            "Supported": ["timer"],
+        }
+        if self._session_expires_s:
+            fields["Session-Expires"] = [str(self._session_expires_s)]
+            fields["Min-SE"] = [str(server.settings.min_se_s)]
+        if place.sdp:
+            fields["Content-Type"] = [SDP]
+        self.invite = Request("INVITE", uri, Headers.adopt(fields), place.sdp)
+        self.call_id = fields["Call-ID"][0]
+        self._transaction = server.layer.request(self.invite, flow, server.now, self)
+
+    def next_hop(self) -> Flow:
+        """Carriers are reached where their Contact or Record-Route says (RFC 3261, 12.2.1.1)."""
+        if self.fixed or self.dialog is None:
+            return self.flow
+        return self.server.flow_for_dialog(self.dialog, self.flow)
+
+    def receive_response(self, transaction: ClientTransaction, response: Response) -> None:
+        if transaction is not self._transaction:
+            super().receive_response(transaction, response)
+            return
+        status, server = response.status, self.server
+        if status < 200:
+            if self.over:
+                return
+            sdp = response.body if response.body and is_sdp(response) else b""
+            if sdp:
+                self.remote_sdp = sdp
+            server.control.progressed(self.leg, status == 180, sdp, server.now)
+        elif status < 300:
+            self._on_2xx(transaction, response)
+        elif status == 422 and not self.over and self._retry_interval(response):
+            return
+        else:
+            self._transaction = None
+            if self.over:
+                return
+            self.close()
+            cause = reason_cause(response) or sip_reason.cause_of(status)
+            phrase = response.reason[:80]
+            server.control.failed(self.leg, Failure(cause, status, phrase), server.now)
+
+    def _retry_interval(self, response: Response) -> bool:
+        """RFC 4028, 7.3: ask again with the interval that the peer needs."""
+        seconds = session_timer.after_too_small(response, self._session_expires_s)
+        if not self._session_expires_s < seconds <= MAX_INTERVAL_S:
+            return False
+        self._session_expires_s = seconds
+        headers = self.invite.headers
+        headers.set("Session-Expires", str(seconds))
+        headers.set("Min-SE", str(seconds))
+        headers.set("CSeq", f"{self.invite.cseq[0] + 1} INVITE")
+        headers.set("Via", self.server.via(self.flow))
+        self._transaction = self.server.layer.request(self.invite, self.flow, self.server.now, self)
+        return True
+
+    def _on_2xx(self, transaction: ClientTransaction, response: Response) -> None:
+        server = self.server
+        if self.dialog is not None:  # another fork, while the first waits for its ACK
+            server.end_fork(transaction, response)
+            return
+        self.dialog = Dialog.uac(self.invite, response)
+        self.peer_allows = response.headers.get("Allow") or ""
+        cseq = response.cseq[0]
+        if self.over:  # it crossed our CANCEL: acknowledge and hang up (RFC 3261, 15)
+            self._accepted(transaction, cseq, b"")
+            self.bye(16)
+            return
+        self.remote_sdp = response.body
+        if self.local_sdp or not response.body:
+            self._accepted(transaction, cseq, b"")
+        else:
+            self._answer = (transaction, cseq)
+        agreed = session_timer.accept_response(response)
+        if agreed is not None:
+            self.keep_session(SessionTimer.start(agreed, "uac", server.now))
+        server.control.answered(self.leg, response.body, server.now)
+
+    def acknowledge(self, sdp: bytes) -> None:
+        """The caller's answer to the offer in the 2xx."""
+        if self._answer is not None:
+            transaction, cseq = self._answer
+            self._answer = None
+            self.local_sdp = sdp
+            self._accepted(transaction, cseq, sdp)
+
+    def _accepted(self, transaction: ClientTransaction, cseq: int, sdp: bytes) -> None:
+        """Acknowledge; from now on the server itself ends other forks of this INVITE."""
+        self.send_ack(transaction, cseq, sdp)
+        self._transaction = transaction.user = None
+        del self.invite
+
+    def timed_out(self, transaction: ClientTransaction) -> None:
+        if transaction is self._transaction:
+            self._transaction = None
+            if not self.over:
+                self.close()
+                self.server.control.failed(
+                    self.leg, Failure(102, 408, "no answer"), self.server.now
+                )
+        else:
+            super().timed_out(transaction)
+
+    def end(self, cause: int) -> None:
+        """Call control gives the leg up."""
+        if self.over:
+            return
+        if self._answer is not None:
+            self.acknowledge(b"")
+        if self.dialog is not None:
+            if self._pending is not None:
+                self.respond(self._pending, 487)
+                self._pending = None
+            self.bye(cause)
+        elif self._transaction is not None:
+            self._transaction.cancel(self.server.now, (("Reason", sip_reason.format_q850(cause)),))
+        self.close()

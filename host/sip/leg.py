@@ -1,0 +1,394 @@
+"""One SIP leg of a call once it has a dialog: what comes in it, what goes out, its session timer.
+
+`host.sip.caller` and `host.sip.callee` add how the dialog comes about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from firmware.wire.sip import reason as sip_reason
+from firmware.wire.sip import session_timer
+from firmware.wire.sip.dialog import Dialog
+from firmware.wire.sip.errors import SipPeerError
+from firmware.wire.sip.message import Request, Response, response_to
+from firmware.wire.sip.transaction import ClientTransaction, ServerTransaction
+from host.settings import SipSettings
+from host.sip.transport import Flow
+
+if TYPE_CHECKING:
+    from host.calls.call import Leg
+    from host.sip.server import SipServer
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"
+SDP = "application/sdp"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTimer:
+    """A running session timer (RFC 4028). Times are monotonic seconds."""
+
+    interval_s: int
+    we_refresh: bool
+    next_at: float
+    """When to refresh; when to give up, if the peer refreshes."""
+    expires_at: float
+
+    @staticmethod
+    def start(
+        agreed: session_timer.Agreement, role: session_timer.Role, now: float
+    ) -> SessionTimer:
+        """From what a transaction, in which we had `role`, agreed on."""
+        ours = agreed.refreshes(role)
+        ends_at = agreed.ends_at_s(now)
+        refresh_at = agreed.refresh_at_s(now) if ours else ends_at
+        return SessionTimer(agreed.interval_s, ours, refresh_at, ends_at)
+
+
+class SipLeg:
+    """What caller and callee legs have in common.
+
+    A leg is known to the server under its own tag, from its first message until it is over.
+    """
+
+    leg: Leg
+
+    def __init__(self, server: SipServer, flow: Flow, tag: str) -> None:
+        self.server = server
+        self.flow = flow
+        self.tag = tag
+        self.dialog: Dialog | None = None
+        self.over = False
+        self.local_sdp = b""
+        """The last description that the peer got from us."""
+        self.remote_sdp = b""
+        """The last description that the peer gave us."""
+        self._pending: ServerTransaction | None = None
+        """The peer's re-INVITE or UPDATE that call control is working on."""
+        self._reinvite: ClientTransaction | None = None
+        """Our re-INVITE or UPDATE that is out."""
+        self._refreshing = False
+        self._late_reinvite = False
+        self._timer: SessionTimer | None = None
+        self._agreed: session_timer.Agreement | None = None
+        """What the 2xx that we are about to send says of the timer."""
+        self.peer_allows = ""
+
+    # --- sending ---
+
+    def next_hop(self) -> Flow:
+        """Where requests in the dialog go: along the flow that the dialog came by."""
+        return self.flow
+
+    def _via(self, flow: Flow) -> str:
+        return self.server.via(flow)
+
+    def request(
+        self,
+        method: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        content_type: str | None = None,
+        contact: bool = False,
+    ) -> ClientTransaction:
+        """Send a request within the dialog."""
+        assert self.dialog is not None
+        flow = self.next_hop()
+        request = self.dialog.request(
+            method,
+            via=self._via(flow),
+            contact=self.server.contact(flow) if contact else None,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+        )
+        return self.server.layer.request(request, flow, self.server.now, self)
+
+    def send_ack(self, transaction: ClientTransaction, cseq: int, sdp: bytes = b"") -> None:
+        """Acknowledge a 2xx; the layer repeats the ACK when the 2xx is repeated."""
+        assert self.dialog is not None
+        flow = self.next_hop()
+        ack = self.dialog.ack(
+            cseq,
+            via=self._via(flow),
+            body=sdp,
+            content_type=SDP if sdp else None,
+        )
+        transaction.acknowledge(ack)
+        self.server.layer.send(ack, flow)
+
+    def send_info(self, content_type: str, body: bytes) -> None:
+        """Pass on an INFO (DTMF of old devices; RFC 6086)."""
+        if self.dialog is not None and not self.over:
+            self.request("INFO", body=body, content_type=content_type)
+
+    def bye(self, cause: int) -> None:
+        """Leave the dialog."""
+        if self.dialog is not None:
+            self.request("BYE", headers=(("Reason", sip_reason.format_q850(cause)),))
+
+    def close(self) -> None:
+        """The server may forget this leg; what still comes for it gets 481."""
+        if not self.over:
+            self.over = True
+            self.server.forget(self)
+
+    # --- the session timer (RFC 4028) ---
+
+    def keep_session(self, timer: SessionTimer | None) -> None:
+        """Start, restart or stop the timer; it runs on the server's deadlines."""
+        self._timer = timer
+        if timer is None:
+            self.server.deadlines.disarm(self.tag)
+        else:
+            self.server.deadlines.arm(self.tag, timer.next_at)
+
+    def handle_timer(self, now: float) -> None:
+        """Refresh the session, or give it up when the peer no longer does."""
+        timer = self._timer
+        if timer is None or self.over:
+            return
+        if now >= timer.expires_at:
+            self.bye(102)
+            self.lost(102, "session expired")
+            return
+        if timer.we_refresh and self._reinvite is None and self._pending is None:
+            self._refreshing = True
+            headers = (
+                ("Supported", "timer"),
+                ("Session-Expires", f"{timer.interval_s};refresher=uac"),
+            )
+            if "UPDATE" in self.peer_allows:
+                self._reinvite = self.request("UPDATE", headers=headers, contact=True)
+            else:
+                self._reinvite = self.request(
+                    "INVITE",
+                    headers=headers,
+                    contact=True,
+                    body=self.local_sdp,
+                    content_type=SDP if self.local_sdp else None,
+                )
+        self.server.deadlines.arm(self.tag, timer.expires_at)
+
+    def lost(self, cause: int, detail: str) -> None:
+        """The leg is gone without a word from call control: tell it, and forget the leg."""
+        self.close()
+        self.server.control.ended(self.leg, cause, self.server.now, detail)
+
+    # --- requests of the peer ---
+
+    def receive_request(self, transaction: ServerTransaction, request: Request) -> None:
+        """A request within the dialog."""
+        assert self.dialog is not None
+        try:
+            self.dialog.receive(request)
+        except SipPeerError as error:
+            self.respond(transaction, error.status, error.reason)
+            return
+        method = request.method
+        if method == "BYE":
+            self._on_bye(transaction, request)
+        elif method in ("INVITE", "UPDATE"):
+            self._on_modify(transaction, request)
+        elif method == "INFO":
+            self.respond(transaction, 200)
+            content_type = request.headers.get("Content-Type") or ""
+            if request.body:
+                self.server.control.info(self.leg, content_type, request.body)
+        elif method == "OPTIONS":
+            self.respond(transaction, 200)
+        else:
+            response = response_to(request, 405)
+            response.headers.set("Allow", ALLOW)
+            transaction.respond(response, self.server.now)
+
+    def respond(
+        self, transaction: ServerTransaction, status: int, reason: str | None = None
+    ) -> None:
+        request: Any = transaction.request
+        transaction.respond(response_to(request, status, reason, to_tag=self.tag), self.server.now)
+
+    def _on_bye(self, transaction: ServerTransaction, request: Request) -> None:
+        self.respond(transaction, 200)
+        if self._pending is not None:  # RFC 3261, 15.1.2: pending requests get 487
+            self.respond(self._pending, 487)
+            self._pending = None
+        self.lost(reason_cause(request) or 16, "")
+
+    def _on_modify(self, transaction: ServerTransaction, request: Request) -> None:
+        assert self.dialog is not None
+        body, update = request.body, request.method == "UPDATE"
+        if self._pending is not None or self._reinvite is not None:
+            self.respond(transaction, 491)
+            return
+        if body and not is_sdp(request):
+            response = response_to(request, 415, to_tag=self.tag)
+            response.headers.set("Accept", SDP)
+            transaction.respond(response, self.server.now)
+            return
+        self.dialog.refresh_target(request)
+        if not self._settle_timer(transaction, request):
+            return
+        if body and body != self.remote_sdp:
+            self._pending = transaction
+            self._pending_offer = body
+            if not update:
+                self.respond(transaction, 100)
+            self.server.control.modify_offered(self.leg, body, update, self.server.now)
+        else:  # a refresh of the session as it is, or a re-INVITE that asks for our offer
+            self._late_reinvite = not body and not update
+            self._accept(transaction, self.local_sdp if (body or not update) else b"")
+
+    def _settle_timer(self, transaction: ServerTransaction, request: Request) -> bool:
+        agreed = answer_timer(request, self.server.settings)
+        if isinstance(agreed, Response):
+            transaction.respond(agreed, self.server.now)
+            return False
+        self._agreed = agreed
+        return True
+
+    def _accept(self, transaction: ServerTransaction, sdp: bytes) -> None:
+        request: Any = transaction.request
+        response = response_to(request, 200, to_tag=self.tag)
+        self.fill_2xx(response, sdp)
+        self.agree(response)
+        transaction.respond(response, self.server.now)
+
+    def agree(self, response: Response) -> None:
+        """Say in a 2xx what was agreed on the session timer, and start it."""
+        agreed = self._agreed
+        if agreed is None:
+            return
+        for name, value in session_timer.response_headers(agreed):
+            response.headers.set(name, value)
+        self.keep_session(SessionTimer.start(agreed, "uas", self.server.now))
+
+    def fill_2xx(self, response: Response, sdp: bytes) -> None:
+        """Contact, Allow, Supported and the body of a 2xx."""
+        headers = response.headers
+        headers.set("Contact", self.server.contact(self.flow))
+        headers.set("Allow", ALLOW)
+        headers.set("Supported", "timer")
+        if sdp:
+            headers.set("Content-Type", SDP)
+            response.body = sdp
+            self.local_sdp = sdp
+
+    def receive_ack(self, request: Request) -> None:
+        """The ACK of a 2xx; after an offerless re-INVITE it bears the peer's answer."""
+        if self._late_reinvite and request.body:
+            self._late_reinvite = False
+            if request.body != self.remote_sdp:
+                self.remote_sdp = request.body
+                self.server.control.address_changed(self.leg, request.body, self.server.now)
+
+    # --- our own re-INVITE and UPDATE ---
+
+    def modify(self, sdp: bytes, update: bool) -> None:
+        """Call control passes on the other side's offer."""
+        if self.over or self.dialog is None:
+            return
+        if self._reinvite is not None or self._pending is not None:
+            self.server.control.modify_failed(self.leg, 491, self.server.now)
+            return
+        method = "UPDATE" if update and "UPDATE" in self.peer_allows else "INVITE"
+        self.local_sdp = sdp
+        self._reinvite = self.request(
+            method,
+            headers=(("Allow", ALLOW), ("Supported", "timer")),
+            contact=True,
+            body=sdp,
+            content_type=SDP,
+        )
+
+    def modified(self, sdp: bytes) -> None:
+        """The other side took our peer's offer."""
+        transaction, self._pending = self._pending, None
+        if transaction is not None:
+            self.remote_sdp = self._pending_offer
+            self._accept(transaction, sdp)
+
+    def reject_modify(self, status: int) -> None:
+        transaction, self._pending = self._pending, None
+        if transaction is not None:
+            self.respond(transaction, status)
+
+    def receive_response(self, transaction: ClientTransaction, response: Response) -> None:
+        """An answer to a request that we sent in the dialog."""
+        if response.status < 200:
+            return
+        method = response.cseq[1]
+        if transaction is self._reinvite:
+            self._reinvite = None
+            self._on_reinvite_answer(transaction, response, method)
+        elif response.status in (408, 481) and method != "BYE" and not self.over:
+            self.lost(102, f"{method} got {response.status}")
+
+    def _on_reinvite_answer(
+        self, transaction: ClientTransaction, response: Response, method: str
+    ) -> None:
+        assert self.dialog is not None
+        ok = 200 <= response.status < 300
+        if ok:
+            self.dialog.refresh_target(response)
+            if method == "INVITE":
+                self.send_ack(transaction, response.cseq[0])
+        refreshing, self._refreshing = self._refreshing, False
+        if self.over:
+            return
+        if response.status in (408, 481):  # RFC 3261, 14.1: the dialog is gone
+            if not refreshing:
+                self.server.control.modify_failed(self.leg, response.status, self.server.now)
+            self.bye(41)
+            self.lost(41, f"{method} got {response.status}")
+        elif refreshing:
+            if ok and self._timer is not None:
+                agreed = session_timer.accept_response(response)
+                self.keep_session(
+                    SessionTimer.start(agreed, "uac", self.server.now) if agreed else None
+                )
+        elif ok:
+            self.remote_sdp = response.body
+            self.server.control.modified(self.leg, response.body, self.server.now)
+        else:
+            self.server.control.modify_failed(self.leg, response.status, self.server.now)
+
+    def timed_out(self, transaction: ClientTransaction) -> None:
+        """A request of ours got no final answer (Timer B or F)."""
+        if transaction is self._reinvite:
+            self._reinvite = None
+            if not self._refreshing:
+                self.server.control.modify_failed(self.leg, 408, self.server.now)
+            self._refreshing = False
+            if not self.over:
+                self.bye(102)
+                self.lost(102, "no answer to re-INVITE")
+
+
+def reason_cause(message: Request | Response) -> int | None:
+    """The Q.850 cause that a message bears (RFC 3326)."""
+    values = message.headers.fields.get("Reason")
+    return sip_reason.q850(values) if values else None
+
+
+def answer_timer(
+    request: Request, settings: SipSettings
+) -> session_timer.Agreement | Response | None:
+    """What we agree to, None for no timer, or the 422 (RFC 4028, 6 and 9)."""
+    agreed = session_timer.answer_request(
+        request, interval_s=settings.session_expires_s, own_min_se_s=settings.min_se_s
+    )
+    if isinstance(agreed, session_timer.TooSmall):
+        response = response_to(request, 422, to_tag="interval")
+        response.headers.set("Min-SE", str(agreed.min_se_s))
+        return response
+    return agreed
+
+
+def is_sdp(message: Request | Response) -> bool:
+    """True when the body is a session description."""
+    kind = message.headers.get("Content-Type")
+    return kind is not None and kind.partition(";")[0].strip().lower() == SDP

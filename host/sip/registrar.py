@@ -1,0 +1,203 @@
+"""The registrar (RFC 3261, 10.3): which contacts an account has, where, and for how long.
+
+No I/O; `now` is monotonic seconds. A binding keeps the flow that its REGISTER came by, so that
+requests reach a device behind NAT the way its registration came (RFC 5626's aim without its
+headers), and the POP of the listener that it came to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from firmware.wire.sip.address import NameAddr
+from firmware.wire.sip.message import Request, Response, response_to
+from host.calls.commands import Contact
+from host.deadlines import Deadlines
+from host.settings import SipSettings
+from host.sip.transport import Flow
+
+
+@dataclass(slots=True)
+class Binding:
+    """One contact of one account."""
+
+    account_id: int
+    username: str
+    uri: str
+    key: str
+    """What makes the contact the same (RFC 3261, 19.1.4): user, host, port, transport."""
+    call_id: str
+    cseq: int
+    flow: Flow
+    to_source: bool
+    """Send to where the REGISTER came from (NAT, or a stream), not to the contact's own host."""
+    expires_at: float
+    q: str = ""
+    user_agent: str = ""
+
+
+class Registrar:
+    """All bindings of one host.
+
+    Args:
+        settings: bounds of expiry and of contacts an account.
+        changed: called with the username when an account's bindings change, for logs and views.
+    """
+
+    def __init__(
+        self, settings: SipSettings, changed: Callable[[Binding, bool], None] | None = None
+    ) -> None:
+        self._settings = settings
+        self._changed = changed
+        self._bindings: dict[int, dict[str, Binding]] = {}
+        self._deadlines = Deadlines()
+        self.count = 0
+
+    def register(
+        self, request: Request, account_id: int, username: str, flow: Flow, now: float
+    ) -> Response:
+        """Answer an authenticated REGISTER; all of its contacts are taken, or none.
+
+        The same REGISTER twice (a retransmission) gets the same answer.
+        """
+        self.expire(now)
+        contacts = request.contacts
+        mine = self._bindings.get(account_id, {})
+        asked = _number(request.headers.get("Expires"))
+        call_id, (cseq, _) = request.call_id, request.cseq
+        if any(contact.uri.scheme == "*" for contact in contacts):
+            if len(contacts) != 1 or asked != 0:
+                return response_to(request, 400, "Wildcard Needs Expires 0")
+            if any(b.call_id == call_id and b.cseq > cseq for b in mine.values()):
+                return response_to(request, 500, "CSeq Too Low")
+            for binding in list(mine.values()):
+                self._remove(binding)
+            return response_to(request, 200)
+        plan: list[tuple[NameAddr, str, int]] = []
+        for contact in contacts:
+            if contact.uri.scheme not in ("sip", "sips"):
+                return response_to(request, 400, "Contact Is No SIP URI")
+            expires = _number(contact.param("expires"))
+            if expires is None:
+                expires = asked if asked is not None else self._settings.max_expires_s
+            if 0 < expires < self._settings.min_expires_s:
+                response = response_to(request, 423)
+                response.headers.set("Min-Expires", str(self._settings.min_expires_s))
+                return response
+            key = contact_key(contact)
+            known = mine.get(key)
+            if known is not None and known.call_id == call_id and known.cseq > cseq:
+                return response_to(request, 500, "CSeq Too Low")
+            plan.append((contact, key, min(expires, self._settings.max_expires_s)))
+        added = sum(1 for _, key, expires in plan if expires and key not in mine)
+        gone = sum(1 for _, key, expires in plan if not expires and key in mine)
+        if len(mine) + added - gone > self._settings.contacts_per_account:
+            return response_to(request, 403, "Too Many Contacts")
+        for contact, key, expires in plan:
+            known = mine.get(key)
+            if expires == 0:
+                if known is not None:
+                    self._remove(known)
+                continue
+            self._keep(
+                Binding(
+                    account_id,
+                    username,
+                    str(contact.uri),
+                    key,
+                    call_id,
+                    cseq,
+                    flow,
+                    flow.reliable or contact.uri.host != flow.address,
+                    now + expires,
+                    contact.param("q") or "",
+                    (request.headers.get("User-Agent") or "")[:80],
+                ),
+                known is None,
+            )
+        response = response_to(request, 200)
+        first = {key for _, key, expires in plan if expires}
+        # Some clients read `expires` of the first Contact: theirs comes first.
+        bindings = sorted(
+            self._bindings.get(account_id, {}).values(), key=lambda b: b.key not in first
+        )
+        for b in bindings:
+            value = f"<{b.uri}>;expires={max(1, round(b.expires_at - now))}"
+            response.headers.add("Contact", f"{value};q={b.q}" if b.q else value)
+        return response
+
+    def is_repeat(self, request: Request, account_id: int) -> bool:
+        """True when a binding stands that came of this very REGISTER."""
+        call_id, cseq = request.call_id, request.cseq[0]
+        mine = self._bindings.get(account_id, {}).values()
+        return any(b.call_id == call_id and b.cseq == cseq for b in mine)
+
+    def contacts(self, account_id: int, now: float) -> list[Contact]:
+        """Live contacts of an account, latest registration last."""
+        return [
+            Contact(b.uri, b.flow.listener.pop, b)
+            for b in self._bindings.get(account_id, {}).values()
+            if b.expires_at > now
+        ]
+
+    def bindings(self) -> list[Binding]:
+        """All bindings, for operators' views."""
+        return [b for mine in self._bindings.values() for b in mine.values()]
+
+    def has_binding_from(self, account_id: int, address: str) -> bool:
+        """True when the account is registered from that address (lock-outs spare it)."""
+        return any(b.flow.address == address for b in self._bindings.get(account_id, {}).values())
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection is gone: what registered over it can't be reached any more."""
+        for mine in list(self._bindings.values()):
+            for binding in list(mine.values()):
+                if binding.flow is flow:
+                    self._remove(binding)
+
+    @property
+    def next_deadline(self) -> float | None:
+        return self._deadlines.next
+
+    def expire(self, now: float) -> None:
+        """Drop bindings whose time is over."""
+        for key in self._deadlines.due(now):
+            account, _, contact = key.partition(" ")
+            binding = self._bindings.get(int(account), {}).get(contact)
+            if binding is not None:
+                self._remove(binding)
+
+    def _keep(self, binding: Binding, new: bool) -> None:
+        mine = self._bindings.setdefault(binding.account_id, {})
+        mine[binding.key] = binding
+        self._deadlines.arm(f"{binding.account_id} {binding.key}", binding.expires_at)
+        if new:
+            self.count += 1
+            if self._changed is not None:
+                self._changed(binding, True)
+
+    def _remove(self, binding: Binding) -> None:
+        mine = self._bindings[binding.account_id]
+        del mine[binding.key]
+        if not mine:
+            del self._bindings[binding.account_id]
+        self._deadlines.disarm(f"{binding.account_id} {binding.key}")
+        self.count -= 1
+        if self._changed is not None:
+            self._changed(binding, False)
+
+
+def contact_key(contact: NameAddr) -> str:
+    """What two contact URIs that are equal have in common (RFC 3261, 19.1.4, in short)."""
+    uri = contact.uri
+    transport = (uri.param("transport") or "").lower()
+    return f"{uri.scheme}:{uri.user or ''}@{uri.host.lower()}:{uri.port or ''};{transport}"
+
+
+def _number(value: str | None) -> int | None:
+    """A delta-seconds; what is none counts as absent (RFC 3261, 20.19)."""
+    if value is None:
+        return None
+    value = value.strip()
+    return min(int(value), 2**31) if value.isdecimal() and len(value) < 12 else None

@@ -1,0 +1,477 @@
+"""The SIP server: messages in, transactions and legs behind them, call control beyond.
+
+Requests that nobody has authenticated are answered without keeping state (RFC 3261, 8.2.7): a
+challenge, an error, or nothing. Only an INVITE of a known account, trunk or carrier, and requests
+within a live dialog, get a transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from firmware.wire.sip import reason as sip_reason
+from firmware.wire.sip.dialog import Dialog
+from firmware.wire.sip.errors import SipPeerError
+from firmware.wire.sip.events import (
+    AckReceived,
+    AckTimedOut,
+    CancelReceived,
+    RequestReceived,
+    ResponseReceived,
+    TimedOut,
+)
+from firmware.wire.sip.message import Request, Response, error_response, response_to
+from firmware.wire.sip.parser import parse
+from firmware.wire.sip.transaction import ClientTransaction, TransactionLayer
+from firmware.wire.sip.uri import SipUri
+from host.calls.commands import Contact, Failure, PlaceLeg
+from host.calls.control import CallControl
+from host.calls.routing import Refused, Router
+from host.charging.values import CallFacts, Reason, Refusal
+from host.deadlines import Deadlines
+from host.numbering.values import Account, Carrier
+from host.settings import SipSettings
+from host.sip.auth import Authenticator, Denied
+from host.sip.callee import CalleeLeg
+from host.sip.caller import CallerLeg
+from host.sip.leg import ALLOW, SipLeg, answer_timer, is_sdp
+from host.sip.registrar import Binding, Registrar
+from host.sip.transport import Flow
+
+METHODS = frozenset(("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "INFO", "REGISTER"))
+EXTENSIONS = frozenset(("timer", "path", "outbound", "gruu", "replaces", "100rel"))
+"""Option tags that a client may support; we require none of them."""
+BYE_MEMORY_S = 32.0
+BYE_MEMORY = 20_000
+
+
+class Peers(Protocol):
+    """What the server asks of `host.numbering` about who sends."""
+
+    def account_by_address(self, address: str, port: int) -> Account | None: ...
+    def carrier_by_address(self, address: str, port: int) -> Carrier | None: ...
+
+
+class SipServer:
+    """All of SIP on one host; implements `host.sip.transport.Receiver`."""
+
+    def __init__(
+        self,
+        settings: SipSettings,
+        *,
+        peers: Peers,
+        router: Router,
+        control: CallControl,
+        registrar: Registrar,
+        authenticator: Authenticator,
+        open_flow: Callable[[str, str, int, str | None], Flow | None],
+        new_call_id: Callable[[], str],
+        random_token: Callable[[], str],
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self.settings = settings
+        self.control = control
+        self.registrar = registrar
+        self.random_token = random_token
+        self.layer = TransactionLayer(branch=lambda: "z9hG4bK" + random_token())
+        self.deadlines = Deadlines()
+        """Session timers, by leg tag."""
+        self.now = 0.0
+        self.counts: Counter[str] = Counter()
+        self.closing = False
+        self.overloaded = False
+        """Set by the shell that watches the loop's lag."""
+        self._peers = peers
+        self._router = router
+        self._authenticator = authenticator
+        self._open_flow = open_flow
+        self._new_call_id = new_call_id
+        self._clock = clock
+        self._changed = changed
+        self._legs: dict[str, SipLeg] = {}
+        self._ended: OrderedDict[str, float] = OrderedDict()
+        """Tags of legs that we hung up a moment ago: a BYE that crossed ours is answered 200."""
+
+    # --- what transports report ---
+
+    def datagram(self, data: bytes, flow: Flow) -> None:
+        try:
+            message = parse(data)
+        except SipPeerError as error:
+            self.bad_message(error, flow)
+            return
+        self.message(message, flow)
+
+    def bad_message(self, error: SipPeerError, flow: Flow) -> None:
+        """400 and its kin to requests that can be answered, silence to the rest."""
+        self.counts["bad message"] += 1
+        if error.request is not None:
+            self._stamp(error.request, flow)
+        response = error_response(error, to_tag="bad")
+        if response is not None:
+            flow.send(response.to_bytes())
+
+    def message(self, message: Request | Response, flow: Flow) -> None:
+        self.now = self._clock()
+        try:
+            if isinstance(message, Request):
+                self._request(message, flow)
+            else:
+                self._dispatch(self.layer.receive(message, flow, self.now))
+        except SipPeerError as error:
+            if error.request is None and isinstance(message, Request):
+                error.request = message
+            self.bad_message(error, flow)
+        self.flush()
+
+    def closed(self, flow: Flow) -> None:
+        """A connection is gone."""
+        self.now = self._clock()
+        self.registrar.flow_closed(flow)
+        for event in self.layer.flow_lost(flow, self.now):
+            self._dispatch(event)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the layer has, then let call control's commands be carried out."""
+        self._changed()
+        out = self.layer.out
+        if out:
+            self.layer.out = []
+            for data, flow in out:
+                flow.send(data)  # type: ignore[attr-defined]
+
+    @property
+    def next_deadline(self) -> float | None:
+        times = (
+            self.layer.next_deadline,
+            self.deadlines.next,
+            self.registrar.next_deadline,
+        )
+        return min((at for at in times if at is not None), default=None)
+
+    def handle_timers(self, now: float) -> None:
+        self.now = now
+        for event in self.layer.handle_timers(now):
+            self._dispatch(event)
+        for tag in self.deadlines.due(now):
+            leg = self._legs.get(tag)
+            if leg is not None:
+                leg.handle_timer(now)
+        self.registrar.expire(now)
+        self.flush()
+
+    # --- requests ---
+
+    def _stamp(self, request: Request, flow: Flow) -> None:
+        try:
+            request.stamp(flow.address, flow.port)
+        except (SipPeerError, KeyError):
+            self.counts["no via"] += 1
+
+    def _request(self, request: Request, flow: Flow) -> None:
+        request.stamp(flow.address, flow.port)
+        method = request.method
+        if method == "ACK":
+            self._dispatch(self.layer.receive(request, flow, self.now))
+            return
+        if method == "REGISTER":
+            self._register(request, flow)
+            return
+        to_tag = request.to.tag
+        if to_tag is not None or method == "CANCEL":
+            if method == "CANCEL" or to_tag in self._legs:
+                self._dispatch(self.layer.receive(request, flow, self.now))
+            else:
+                self._no_dialog(request, to_tag or "", flow)
+            return
+        if method == "INVITE":
+            self._invite(request, flow)
+        elif method == "OPTIONS":
+            response = response_to(request, 200, to_tag="options")
+            response.headers.set("Allow", ALLOW)
+            response.headers.set("Accept", "application/sdp")
+            response.headers.set("Supported", "timer")
+            flow.send(response.to_bytes())
+        else:
+            known = method in METHODS
+            response = response_to(request, 481 if known else 501, to_tag="none")
+            response.headers.set("Allow", ALLOW)
+            flow.send(response.to_bytes())
+
+    def _no_dialog(self, request: Request, tag: str, flow: Flow) -> None:
+        """A request in a dialog that we do not know: 481, but 200 for a BYE that crossed ours."""
+        if request.method == "BYE" and self._ended.get(tag, 0.0) > self.now:
+            flow.send(response_to(request, 200).to_bytes())
+            return
+        self.counts["no dialog"] += 1
+        flow.send(response_to(request, 481).to_bytes())
+
+    def _register(self, request: Request, flow: Flow) -> None:
+        """Without transaction state: the same REGISTER again gets the same answer."""
+        required = request.headers.get_all("Require")
+        if required and not EXTENSIONS.issuperset(required):
+            raise SipPeerError(420, "Bad Extension", request)
+        account = self._authenticator.check(request, flow, self.now)
+        if isinstance(account, Denied):
+            if account.reason is not None:
+                self.counts["bad credentials"] += 1
+            flow.send(account.response.to_bytes())
+            return
+        self.counts["register"] += 1
+        if account.status != "active":
+            response = response_to(request, 403, "Account Blocked", to_tag="blocked")
+        elif request.to.uri.user not in (account.username, None):
+            response = response_to(request, 403, "Not Your Address", to_tag="other")
+        else:
+            response = self.registrar.register(
+                request, account.id, account.username, flow, self.now
+            )
+            tag = f"{hash((request.call_id, request.cseq[0])) & 0xFFFFFFFF:x}"
+            to = response.headers.get("To") or ""
+            if ";tag=" not in to:
+                response.headers.set("To", f"{to};tag={tag}")
+        flow.send(response.to_bytes())
+
+    def _invite(self, request: Request, flow: Flow) -> None:
+        """A new call, a retransmission of one, or a stranger."""
+        carrier = self._peers.carrier_by_address(flow.address, flow.port)
+        account: Account | None = None
+        if carrier is None:
+            account = self._peers.account_by_address(flow.address, flow.port)
+            if account is None and request.headers.get("Authorization") is None:
+                flow.send(self._authenticator.challenge(request, flow, self.now).to_bytes())
+                return
+        if self.closing or self._overloaded():
+            response = response_to(request, 503, to_tag="overload")
+            response.headers.set("Retry-After", "2")
+            self.counts["overload"] += 1
+            flow.send(response.to_bytes())
+            return
+        event = self.layer.receive(request, flow, self.now)
+        if not isinstance(event, RequestReceived):
+            self._dispatch(event)
+            return
+        transaction = event.transaction
+        if carrier is None and account is None:
+            found = self._authenticator.check(request, flow, self.now)
+            if isinstance(found, Denied):
+                if found.reason is not None:
+                    self.counts["bad credentials"] += 1
+                transaction.respond(found.response, self.now)
+                return
+            account = found
+        problem = self._unacceptable(request)
+        if problem is not None:
+            transaction.respond(problem, self.now)
+            return
+        agreed = answer_timer(request, self.settings)
+        if isinstance(agreed, Response):
+            transaction.respond(agreed, self.now)
+            return
+        tag = self.random_token()
+        leg = CallerLeg(self, flow, tag, transaction, request, agreed)
+        transaction.user = leg
+        transaction.respond(response_to(request, 100), self.now)
+        self._offer(leg, request, carrier, account)
+
+    def _unacceptable(self, request: Request) -> Response | None:
+        """What RFC 3261, 8.2 asks to be checked before an INVITE is taken."""
+        unknown = [option for option in request.headers.get_all("Require") if option != "timer"]
+        tag = "refused"
+        if unknown:
+            response = response_to(request, 420, to_tag=tag)
+            response.headers.set("Unsupported", ", ".join(unknown))
+            return response
+        if request.body and not is_sdp(request):
+            response = response_to(request, 415, to_tag=tag)
+            response.headers.set("Accept", "application/sdp")
+            return response
+        hops = request.headers.get("Max-Forwards")
+        if hops is not None and hops.strip() == "0":
+            return response_to(request, 483, to_tag=tag)
+        if "Contact" not in request.headers:
+            return response_to(request, 400, "Missing Contact", to_tag=tag)
+        return None
+
+    def _offer(
+        self, leg: CallerLeg, request: Request, carrier: Carrier | None, account: Account | None
+    ) -> None:
+        """Hand the call to routing and call control."""
+        number = _user_of(request.request_uri)
+        caller = _user_of(request.from_.uri)
+        hops = _hops(request) - 1
+        call_id = self._new_call_id()
+        self._legs[leg.tag] = leg
+        if carrier is not None:
+            plan = self._router.from_carrier(carrier, call_id, number, caller, hops, request.body)
+        else:
+            assert account is not None
+            if account.status != "active":
+                facts = CallFacts(
+                    call_id, account.username, account.billing_id, "out", caller, number
+                )
+                plan = Refused(facts, Refusal(Reason.BLOCKED, account.status))
+            else:
+                plan = self._router.from_account(
+                    account, call_id, number, caller, hops, request.body
+                )
+        if isinstance(plan, Refused):
+            self.control.refused(plan.facts, plan.refusal)
+            leg.reject(plan.refusal.reason, None)
+        else:
+            leg.leg = self.control.offered(plan, leg, self.now)
+
+    def _overloaded(self) -> bool:
+        """Too many calls wait for the store, or the loop is behind its clock."""
+        return self.overloaded or self.control.waiting >= self.settings.overload_pending
+
+    # --- events of the transaction layer ---
+
+    def _dispatch(self, event: object) -> None:
+        if event is None:
+            return
+        leg: Any
+        if isinstance(event, ResponseReceived):
+            leg = event.transaction.user
+            if leg is not None:
+                leg.receive_response(event.transaction, event.response)
+            elif 200 <= event.response.status < 300 and event.response.cseq[1] == "INVITE":
+                self.end_fork(event.transaction, event.response)
+        elif isinstance(event, RequestReceived):
+            leg = self._legs.get(event.request.to.tag or "")
+            if leg is not None and self._same_dialog(leg, event.request):
+                leg.receive_request(event.transaction, event.request)
+            else:
+                event.transaction.respond(response_to(event.request, 481), self.now)
+        elif isinstance(event, AckReceived):
+            if event.transaction is not None:
+                leg = event.transaction.user or self._legs.get(event.request.to.tag or "")
+                if leg is not None:
+                    leg.receive_ack(event.request)
+        elif isinstance(event, CancelReceived):
+            leg = event.target.user
+            if isinstance(leg, CallerLeg):
+                leg.cancelled(event.transaction.request)
+        elif isinstance(event, TimedOut):
+            leg = event.transaction.user
+            if leg is not None:
+                leg.timed_out(event.transaction)
+        elif isinstance(event, AckTimedOut):
+            leg = event.transaction.user
+            if isinstance(leg, CallerLeg):
+                leg.ack_timed_out()
+        else:
+            self.counts["stray response"] += 1
+
+    def _same_dialog(self, leg: SipLeg, request: Request) -> bool:
+        dialog = leg.dialog
+        return (
+            dialog is not None
+            and dialog.call_id == request.call_id
+            and (request.from_.tag or "") == dialog.remote_tag
+        )
+
+    # --- what legs ask for ---
+
+    def forget(self, leg: SipLeg) -> None:
+        self._legs.pop(leg.tag, None)
+        self.deadlines.disarm(leg.tag)
+        ended = self._ended
+        ended[leg.tag] = self.now + BYE_MEMORY_S
+        while ended:
+            tag, until = next(iter(ended.items()))
+            if until > self.now and len(ended) <= BYE_MEMORY:
+                break
+            del ended[tag]
+
+    def host_port(self, flow: Flow) -> str:
+        listener = flow.listener
+        return f"{listener.advertised or listener.address}:{listener.port}"
+
+    def via(self, flow: Flow) -> str:
+        name = flow.listener.transport.upper()
+        return f"SIP/2.0/{name} {self.host_port(flow)};branch={self.layer.branch()};rport"
+
+    def contact(self, flow: Flow) -> str:
+        transport = flow.listener.transport
+        suffix = "" if transport == "udp" else f";transport={transport}"
+        return f"<sip:{self.host_port(flow)}{suffix}>"
+
+    def end_fork(self, transaction: ClientTransaction, response: Response) -> None:
+        """A second 2xx of a call that forked on its way: acknowledged and ended at once."""
+        dialog = Dialog.uac(None, response)
+        flow: Any = transaction.flow
+        ack = dialog.ack(response.cseq[0], via=self.via(flow))
+        transaction.acknowledge(ack)
+        self.layer.send(ack, flow)
+        headers = (("Reason", sip_reason.format_q850(16)),)
+        bye = dialog.request("BYE", via=self.via(flow), headers=headers)
+        self.layer.request(bye, flow, self.now)
+
+    def flow_for_dialog(self, dialog: Dialog, flow: Flow) -> Flow:
+        """The flow to a dialog's next hop where that is an address; else where it came by."""
+        hop = dialog.next_hop
+        address = hop.host.strip("[]")
+        if flow.reliable or not _is_address(address):
+            return flow
+        port = hop.port or 5060
+        if address == flow.address and port == flow.port:
+            return flow
+        return self._open_flow("udp", address, port, flow.listener.pop) or flow
+
+    # --- commands of call control ---
+
+    def place(self, command: PlaceLeg) -> None:
+        """Send the INVITE for a callee leg."""
+        target = command.target
+        if isinstance(target, Carrier):
+            flow = self._open_flow(target.transport, target.address, target.port, None)
+            number = target.prefix + command.callee.lstrip("+")
+            if not target.prefix:
+                number = command.callee
+            suffix = "" if target.transport == "udp" else f";transport={target.transport}"
+            uri = f"sip:{number}@{target.address}:{target.port}{suffix}"
+            fixed = False
+        else:
+            flow, uri, fixed = self._contact_flow(target)
+        if flow is None or command.hops <= 0:
+            failure = Failure(38, 503, "no way there") if flow is None else Failure(25, 483, "loop")
+            self.control.failed(command.leg, failure, self.now)
+            return
+        tag = self.random_token()
+        self._legs[tag] = CalleeLeg(self, flow, tag, command, uri, fixed)
+
+    def _contact_flow(self, target: Contact) -> tuple[Flow | None, str, bool]:
+        uri = SipUri.parse(target.uri)
+        if isinstance(target.flow, Binding):
+            flow = target.flow.flow
+            if target.flow.to_source or flow.reliable:
+                return flow, target.uri, True
+            port = uri.port or 5060
+            return self._open_flow("udp", uri.host, port, target.pop), target.uri, True
+        transport = (uri.param("transport") or "udp").lower()
+        return self._open_flow(transport, uri.host, uri.port or 5060, None), target.uri, False
+
+
+def _user_of(uri: SipUri) -> str:
+    """The user part as a number is dialled, without visual separators (RFC 3966, 5.1.1)."""
+    user = uri.user or ""
+    if user[:1] in "+0123456789":
+        user = user.partition(";")[0].translate(_SEPARATORS)
+    return user[:64]
+
+
+_SEPARATORS = str.maketrans("", "", "-.() ")
+
+
+def _hops(request: Request) -> int:
+    value = (request.headers.get("Max-Forwards") or "70").strip()
+    return min(int(value), 255) if value.isdecimal() else 70
+
+
+def _is_address(host: str) -> bool:
+    return host.replace(".", "").isdecimal() or ":" in host

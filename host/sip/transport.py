@@ -1,0 +1,304 @@
+"""UDP, TCP and TLS as the SIP server sees them (RFC 3261, 18): sockets and nothing else.
+
+A flow is where a message came from and where its answer goes: for UDP the pair of our socket and
+the peer's address, for TCP and TLS the connection itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from dataclasses import replace
+from typing import Protocol
+
+from firmware.wire.sip.errors import SipPeerError
+from firmware.wire.sip.message import KeepAlive, Request, Response, StreamParser
+from host.settings import Listener
+
+MAX_CONNECTIONS = 4_096
+IDLE_UNPROVEN_S = 32
+"""A connection over which nobody has authenticated is closed after so long in silence."""
+MAX_QUEUED = 1 << 20
+"""Octets that may wait for a peer that does not read; then its connection is dropped."""
+
+
+class Flow(Protocol):
+    """Where to send."""
+
+    listener: Listener
+    address: str
+    port: int
+
+    @property
+    def reliable(self) -> bool:
+        """As the transaction layer asks (RFC 3261, 17): TCP and TLS are, UDP is not."""
+
+    def __hash__(self) -> int: ...
+
+    def prove(self) -> None:
+        """Somebody authenticated over it: such a connection is kept."""
+
+    def send(self, data: bytes) -> None:
+        """Send at once or queue; never raises for what the peer did."""
+
+
+class Receiver(Protocol):
+    """What the server offers to its transports."""
+
+    def datagram(self, data: bytes, flow: Flow) -> None: ...
+    def message(self, message: Request | Response, flow: Flow) -> None: ...
+    def bad_message(self, error: SipPeerError, flow: Flow) -> None: ...
+    def closed(self, flow: Flow) -> None: ...
+
+
+class UdpFlow:
+    """One peer's address at one of our sockets."""
+
+    __slots__ = ("address", "endpoint", "listener", "port")
+    reliable = False
+
+    def __init__(self, endpoint: UdpEndpoint, address: str, port: int) -> None:
+        self.endpoint = endpoint
+        self.listener = endpoint.listener
+        self.address = address
+        self.port = port
+
+    def prove(self) -> None:
+        """Nothing is kept for a datagram's sender."""
+
+    def send(self, data: bytes) -> None:
+        transport = self.endpoint.transport
+        if transport is not None and not transport.is_closing():
+            transport.sendto(data, (self.address, self.port))
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, UdpFlow)
+            and self.port == other.port
+            and self.address == other.address
+            and self.endpoint is other.endpoint
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.address, self.port))
+
+
+class UdpEndpoint(asyncio.DatagramProtocol):
+    """One UDP socket."""
+
+    def __init__(self, listener: Listener, receiver: Receiver) -> None:
+        self.listener = listener
+        self.transport: asyncio.DatagramTransport | None = None
+        self._receive = receiver.datagram
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._receive(data, UdpFlow(self, addr[0], addr[1]))
+
+    def error_received(self, exc: Exception) -> None:
+        """ICMP said that a peer is not there; the transaction's timer will see it too."""
+
+
+class StreamFlow(asyncio.Protocol):
+    """One TCP or TLS connection, ours or the peer's."""
+
+    reliable = True
+
+    def __init__(
+        self, listener: Listener, receiver: Receiver, connections: set[StreamFlow]
+    ) -> None:
+        self.listener = listener
+        self.address = ""
+        self.port = 0
+        self.proven = False
+        self._receiver = receiver
+        self._connections = connections
+        self._parser = StreamParser()
+        self._transport: asyncio.Transport | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._waiting: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        peer = transport.get_extra_info("peername") or ("", 0)
+        self.address, self.port = peer[0], peer[1]
+        if len(self._connections) >= MAX_CONNECTIONS:
+            transport.abort()
+            return
+        self._transport = transport
+        self._connections.add(self)
+        transport.set_write_buffer_limits(high=MAX_QUEUED)
+        self._arm_idle()
+        for data in self._waiting:
+            transport.write(data)
+        self._waiting.clear()
+
+    def prove(self) -> None:
+        self.proven = True
+
+    def _arm_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(IDLE_UNPROVEN_S, self._close_if_unproven)
+
+    def _close_if_unproven(self) -> None:
+        if not self.proven and self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        for item in self._parser.feed(data):
+            if isinstance(item, KeepAlive):  # RFC 5626, 3.5.1
+                self.send(b"\r\n")
+            elif isinstance(item, SipPeerError):
+                self._receiver.bad_message(item, self)
+                if item.request is None and self._transport is not None:
+                    self._transport.close()  # the stream's framing is lost
+                    return
+            else:
+                self._receiver.message(item, self)
+
+    def pause_writing(self) -> None:
+        """The peer does not read what it asked for."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._transport = None
+        if self._idle is not None:
+            self._idle.cancel()
+        self._receiver.closed(self)
+
+    def failed(self) -> None:
+        """A connection that we opened did not come about."""
+        self._waiting.clear()
+        self._receiver.closed(self)
+
+    def send(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+        elif self.address == "":
+            self._waiting.append(data)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Transports:
+    """All listeners of one host, and the connections that it opens itself."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._servers: list[asyncio.AbstractServer] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.endpoints: list[UdpEndpoint] = []
+        self.connections: set[StreamFlow] = set()
+        self._outgoing: dict[tuple[str, str, int], StreamFlow] = {}
+        self._listeners: list[Listener] = []
+
+    async def open(self, listener: Listener) -> Listener:
+        """Bind one listener; answers it with the port that was bound (for port 0).
+
+        Raises:
+            OSError: the address is taken or not ours.
+            ssl.SSLError: the certificate or key can't be used.
+        """
+        loop = asyncio.get_running_loop()
+        if listener.transport == "udp":
+            endpoint = UdpEndpoint(listener, self._receiver)
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: endpoint, local_addr=(listener.address, listener.port)
+            )
+            _enlarge_buffers(transport)
+            listener = _bound(listener, transport.get_extra_info("sockname")[1])
+            endpoint.listener = listener
+            self.endpoints.append(endpoint)
+        else:
+            context = _server_context(listener) if listener.transport == "tls" else None
+            bound = [listener]
+            server = await loop.create_server(
+                lambda: StreamFlow(bound[0], self._receiver, self.connections),
+                listener.address,
+                listener.port,
+                ssl=context,
+                backlog=512,
+            )
+            listener = bound[0] = _bound(listener, server.sockets[0].getsockname()[1])
+            self._servers.append(server)
+        self._listeners.append(listener)
+        return listener
+
+    def flow_to(
+        self, transport: str, address: str, port: int, pop: str | None = None
+    ) -> Flow | None:
+        """A flow towards an address; None where no listener has that transport."""
+        if transport == "udp":
+            for endpoint in self.endpoints:
+                if pop is None or endpoint.listener.pop == pop:
+                    return UdpFlow(endpoint, address, port)
+            return UdpFlow(self.endpoints[0], address, port) if self.endpoints else None
+        key = (transport, address, port)
+        flow = self._outgoing.get(key)
+        if flow is not None:
+            return flow
+        listener = next((x for x in self._listeners if x.transport == transport), None)
+        if listener is None:
+            return None
+        flow = StreamFlow(listener, self._receiver, self.connections)
+        flow.proven = True
+        self._outgoing[key] = flow
+        task = asyncio.get_running_loop().create_task(self._connect(flow, key))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return flow
+
+    async def _connect(self, flow: StreamFlow, key: tuple[str, str, int]) -> None:
+        transport, address, port = key
+        context = ssl.create_default_context() if transport == "tls" else None
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.wait_for(
+                loop.create_connection(lambda: flow, address, port, ssl=context), 10
+            )
+        except (OSError, TimeoutError, ssl.SSLError):
+            self._outgoing.pop(key, None)
+            flow.failed()
+
+    def forget(self, flow: Flow) -> None:
+        """A connection is gone: the next request opens another."""
+        for key, known in list(self._outgoing.items()):
+            if known is flow:
+                del self._outgoing[key]
+
+    async def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        for connection in list(self.connections):
+            connection.close()
+        for endpoint in self.endpoints:
+            if endpoint.transport is not None:
+                endpoint.transport.close()
+        await asyncio.sleep(0)
+
+
+def _bound(listener: Listener, port: int) -> Listener:
+    return replace(listener, port=port)
+
+
+def _server_context(listener: Listener) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(listener.certificate, listener.key)
+    return context
+
+
+def _enlarge_buffers(transport: asyncio.BaseTransport) -> None:
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
