@@ -81,3 +81,19 @@ def test_every_sample_is_near_what_it_was(encode, decode) -> None:  # type: igno
     heard = array("h", decode(encode(samples.tobytes())))
     for sample, back in zip(samples, heard, strict=True):
         assert abs(sample - back) <= max(16, (abs(sample) + 132) / 28), sample
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "8000000100000002000000",  # too short
+        "400000010000000200000003",  # version 1
+        "a0000001000000020000000361620000",  # padding of nothing
+        "a00000010000000200000003616200ff",  # padding beyond the packet
+        "810000010000000200000003",  # a contributing source cut short
+        "90000001000000020000000300010002",  # an extension cut short
+    ],
+)
+def test_what_is_no_packet(data: str) -> None:
+    with pytest.raises(PeerError):
+        rtp.RtpPacket.from_bytes(bytes.fromhex(data))
