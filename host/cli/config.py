@@ -77,7 +77,7 @@ def parse(text: str, path: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         raise ConfigError(
-            f"{path}:{found[1] if found else 1}: it is no TOML: {error}; "
+            f"{path}:{found[1] if found else text.count(chr(10)) + 1}: it is no TOML: {error}; "
             'write text in quotes, as in  realm = "example.net"'
         ) from error
 

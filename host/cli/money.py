@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,9 @@ from host.cli.context import Context, now, rows_of
 from host.cli.output import fail, say, show, show_one
 from host.numbering.deck import DEFAULT_DECK, import_deck, read_deck
 from host.numbering.directory import Directory
+
+_GIVE_WAY_S = 0.02
+"""Between two parts of an import, so that the commits of calls come in between."""
 
 rates = typer.Typer(no_args_is_help=True, help="What calls cost.")
 cdr = typer.Typer(no_args_is_help=True, help="Calls that are over: one record a billed leg.")
@@ -59,6 +63,7 @@ def rates_import(
                 rows,
                 replace=replace,
                 progress=lambda done: bar.update(task, completed=done),
+                give_way=lambda: time.sleep(_GIVE_WAY_S),
             )
     say(
         f"{len(rows)} rates of {file.name} are in force, {total} in all",

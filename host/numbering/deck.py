@@ -147,12 +147,15 @@ def import_deck(
     *,
     replace: bool = False,
     progress: Callable[[int], None] = lambda rows: None,
+    give_way: Callable[[], None] = lambda: None,
 ) -> int:
     """Put rates into force, all of them at one instant or none.
 
     Args:
         replace: what is not among `rows` goes; else it stays as it is.
         progress: told after each chunk how many rows of the new deck stand.
+        give_way: called after each chunk to wait a little: who waits for the store tries again
+            only now and then, and would not get in between two chunks.
 
     Returns:
         How many rows the deck in force has now.
@@ -181,9 +184,10 @@ def import_deck(
         with _transaction(conn):
             _insert(conn, deck, ordered[start : start + _CHUNK])
         progress(min(start + _CHUNK, len(ordered)))
+        give_way()
     with _transaction(conn):
         conn.execute("UPDATE config SET deck = ?", (deck,))
-    _drop_others(conn, deck)
+    _drop_others(conn, deck, give_way)
     return len(ordered)
 
 
@@ -195,7 +199,7 @@ def _insert(conn: sqlite3.Connection, deck: int, rows: list[DeckRow]) -> None:
     )
 
 
-def _drop_others(conn: sqlite3.Connection, deck: int) -> None:
+def _drop_others(conn: sqlite3.Connection, deck: int, give_way: Callable[[], None]) -> None:
     """Remove the deck that was in force, and what a broken import left behind."""
     removed = _CHUNK
     while removed == _CHUNK:
@@ -205,6 +209,7 @@ def _drop_others(conn: sqlite3.Connection, deck: int) -> None:
                 "(SELECT deck, route, prefix FROM rate WHERE deck < ? LIMIT ?)",
                 (deck, _CHUNK),
             ).rowcount
+        give_way()
 
 
 class _transaction:
