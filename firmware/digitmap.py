@@ -200,7 +200,7 @@ class _Parser:
         self.at = 0
 
     def fail(self, why: str) -> DigitMapError:
-        return DigitMapError(f"character {self.offset + self.at}: {why}")
+        return DigitMapError(f"character {self.offset + min(self.at, len(self.pattern))}: {why}")
 
     def peek(self) -> str:
         return self.pattern[self.at] if self.at < len(self.pattern) else ""

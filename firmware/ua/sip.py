@@ -6,6 +6,7 @@ accept, and what becomes of legs.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -147,14 +148,13 @@ class SipAgent:
 
     def _destroy(self) -> None:
         """Give all of pjsua2's objects back before the library goes: else it aborts."""
-        for leg in self._legs.values():
-            leg.part()
-        self._legs.clear()
+        while self._legs:
+            self._legs.popitem()[1].part()
         self._strays.clear()
-        for account in self._accounts.values():
-            account.shutdown()
-        self._accounts.clear()
+        while self._accounts:
+            self._accounts.popitem()[1].shutdown()
         self._ports.clear()
+        gc.collect()  # a cycle would keep a call past the library's end
         with _quiet(not self._debug):
             self._endpoint.libDestroy()
         self._endpoint = None
@@ -178,7 +178,8 @@ class SipAgent:
         self._answers.clear()
         self._obey(self._registration.handle_timer(now_ms))
         self._bury()
-        events, self._events = self._events, []
+        events = list(self._events)
+        self._events.clear()  # legs hold on to this very list
         return events
 
     def carry_out(self, command: LegCommand) -> None:
