@@ -173,9 +173,11 @@ def test_pulse_digits_in_a_call_are_sent_too() -> None:
 def test_a_digit_of_the_far_end_is_heard() -> None:
     desk = talking()
     desk.event(FarDigit("out1", "5"))
-    heard = b"".join(desk.ear[-1:]) + desk.heard(60)
-    assert spectrum(heard).dbm0(770) == pytest.approx(-10, abs=3)
-    assert spectrum(heard).dbm0(1_336) == pytest.approx(-8, abs=3)
+    frames = [desk.heard(20) for _ in range(6)]
+    loudest = b"".join(one for one in frames if np.abs(pcm(one)).max(initial=0) > 10_000)
+    assert len(loudest) >= 2 * 320
+    assert spectrum(loudest).dbm0(770) == pytest.approx(-10, abs=3)
+    assert spectrum(loudest).dbm0(1_336) == pytest.approx(-8, abs=3)
 
 
 @pytest.mark.skipif(shutil.which("multimon-ng") is None, reason="multimon-ng is not installed")

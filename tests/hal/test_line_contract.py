@@ -1,0 +1,194 @@
+"""What every driver of a line does. A driver joins by adding itself to `RIGS`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Protocol
+
+import pytest
+
+from hal.drivers.sim import SimLine
+from hal.line import Line
+from hal.values import (
+    FRAME_OCTETS,
+    SILENCE,
+    Capabilities,
+    Feed,
+    HookChanged,
+    LineFault,
+    LineStatus,
+    LoopCurrent,
+    RingCadence,
+)
+
+RING = RingCadence((2_000, 4_000))
+
+
+class Rig(Protocol):
+    """A driver, and hands at the far end of its wire."""
+
+    line: Line
+
+    def lift(self) -> None: ...
+    def hang_up(self) -> None: ...
+    def wait(self, ms: float) -> None: ...
+    def bell_rings(self) -> bool: ...
+    def last_heard(self) -> bytes: ...
+
+
+class SimRig:
+    """The simulated line and handset, by a simulated clock."""
+
+    def __init__(self) -> None:
+        self.now_ms = 100.0
+        self.line: Line = SimLine(lambda: self.now_ms)
+        assert isinstance(self.line, SimLine)
+        self.handset = self.line.handset
+
+    def lift(self) -> None:
+        self.handset.lift(self.now_ms)
+
+    def hang_up(self) -> None:
+        self.handset.hang_up(self.now_ms)
+
+    def wait(self, ms: float) -> None:
+        self.now_ms += ms
+        assert isinstance(self.line, SimLine)
+        self.line.advance()
+
+    def bell_rings(self) -> bool:
+        return self.handset.ringing
+
+    def last_heard(self) -> bytes:
+        return self.handset.last_heard
+
+
+RIGS: list[Callable[[], Rig]] = [SimRig]
+
+
+@pytest.fixture(params=RIGS)
+def rig(request: pytest.FixtureRequest) -> Rig:
+    made: Rig = request.param()
+    return made
+
+
+def test_capabilities_are_told(rig: Rig) -> None:
+    assert isinstance(rig.line.capabilities, Capabilities)
+
+
+def test_lifting_and_hanging_up_are_events_in_order(rig: Rig) -> None:
+    rig.lift()
+    rig.wait(100)
+    rig.hang_up()
+    rig.wait(1_500)
+    events = rig.line.take_events()
+    assert [one.at_ms for one in events] == sorted(one.at_ms for one in events)
+    if rig.line.capabilities.debounces_hook:
+        hooks = [one.off_hook for one in events if isinstance(one, HookChanged)]
+    else:
+        hooks = [one.flowing for one in events if isinstance(one, LoopCurrent)]
+        assert all(one != two for one, two in itertools.pairwise(hooks))
+        hooks = [hooks[0], hooks[-1]]
+    assert hooks == [True, False]
+    assert rig.line.take_events() == [], "taken once"
+
+
+def test_the_bell_rings_in_cadence_and_stops(rig: Rig) -> None:
+    rig.line.ring(RING)
+    rig.line.ring(RING)
+    assert rig.bell_rings()
+    rig.wait(2_500)
+    assert not rig.bell_rings()
+    rig.wait(3_600)
+    assert rig.bell_rings()
+    rig.line.ring(None)
+    rig.line.ring(None)
+    assert not rig.bell_rings()
+
+
+def test_lifting_trips_the_ring_before_anybody_reads(rig: Rig) -> None:
+    rig.line.ring(RING)
+    rig.lift()
+    rig.wait(30)
+    assert not rig.bell_rings()
+    rig.wait(6_000)
+    assert not rig.bell_rings()
+
+
+def test_no_ringing_into_a_lifted_receiver(rig: Rig) -> None:
+    rig.lift()
+    rig.wait(50)
+    rig.line.ring(RING)
+    rig.wait(100)
+    assert not rig.bell_rings()
+
+
+def test_audio_runs_only_when_switched_on(rig: Rig) -> None:
+    rig.lift()
+    rig.wait(100)
+    assert rig.line.read_audio() is None
+    rig.line.audio(True)
+    rig.line.audio(True)
+    frames = []
+    for _ in range(50):
+        rig.wait(20)
+        frame = rig.line.read_audio()
+        if frame is not None:
+            frames.append(frame)
+    assert len(frames) == pytest.approx(50, abs=2)
+    assert {len(one) for one in frames} == {FRAME_OCTETS}
+    rig.line.audio(False)
+    rig.wait(100)
+    assert rig.line.read_audio() is None
+
+
+def test_what_is_written_is_heard_and_gaps_are_silence(rig: Rig) -> None:
+    rig.lift()
+    rig.wait(100)
+    rig.line.audio(True)
+    sound = b"\x10\x20" * 160
+    heard = []
+    for _ in range(5):
+        rig.line.write_audio(sound)
+        rig.wait(20)
+        heard.append(rig.last_heard())
+    assert heard.count(sound) >= 3
+    rig.wait(200)
+    assert rig.last_heard() == SILENCE
+
+
+@pytest.mark.parametrize("length", [0, 319, 321, 640])
+def test_a_frame_of_another_length_is_refused(rig: Rig, length: int) -> None:
+    with pytest.raises(ValueError, match="320"):
+        rig.line.write_audio(bytes(length))
+
+
+def test_an_open_feed_draws_no_current(rig: Rig) -> None:
+    rig.lift()
+    rig.wait(100)
+    rig.line.take_events()
+    rig.line.feed(Feed.OPEN)
+    rig.wait(300)
+    rig.line.feed(Feed.FORWARD)
+    rig.wait(100)
+    flowing = [one.flowing for one in rig.line.take_events() if isinstance(one, LoopCurrent)]
+    assert flowing in ([False, True], []), "what a driver debounces it may keep to itself"
+
+
+def test_closing_twice_and_using_it_after(rig: Rig) -> None:
+    rig.line.show(LineStatus())
+    rig.line.close()
+    rig.line.close()
+    with pytest.raises(LineFault):
+        rig.line.ring(RING)
+    assert not rig.bell_rings()
+
+
+def test_descriptors_and_wake_are_told(rig: Rig) -> None:
+    assert all(isinstance(one, int) for one in rig.line.descriptors())
+    rig.lift()
+    rig.wait(100)
+    rig.line.audio(True)
+    wake_ms = rig.line.wake_at_ms()
+    assert wake_ms is not None or rig.line.descriptors()
