@@ -218,22 +218,22 @@ class Charging:
         rows = conn.execute(sql.SELECT_SETTLEMENT, (call_id,)).fetchall()
         if not rows or rows[0][1] == "refused":
             return ()
-        row, state, granted, answered_utc = rows[0][:4]
+        row, state, granted, answered_utc, sequence = rows[0][:5]
         if state != "open":
             return tuple(
-                LegSettlement(found[4], found[10], Money(found[11]))
+                LegSettlement(found[5], found[11], Money(found[12]))
                 for found in rows
-                if found[4] is not None
+                if found[5] is not None
             )
         billed_ms = min(talk_ms, granted)
         settled = []
-        for _, _, _, _, leg, account_id, rate, first, step, fee, _, _ in rows:
+        for _, _, _, _, _, leg, account_id, rate, first, step, fee, _, _ in rows:
             if leg is None:
                 break
             tariff = Tariff(Money(rate), first, step, Money(fee))
             cost = charge(tariff, billed_ms)
             if rate or fee:
-                cost = self._post(conn, now, (row, leg, account_id), cost)
+                cost = self._post(conn, now, (row, leg, account_id), sequence, cost)
             conn.execute(sql.UPDATE_LEG, (billed_ms, cost, row, leg))
             settled.append(LegSettlement(leg, billed_ms, cost))
         if talk_ms and answered_utc is None:
@@ -331,11 +331,19 @@ class Charging:
             conn.execute(sql.INSERT_HOLD, (row, leg.leg, sequence, leg.account_id, amount))
 
     def _post(
-        self, conn: sqlite3.Connection, now: Now, leg: tuple[int, int, int], cost: Money
+        self,
+        conn: sqlite3.Connection,
+        now: Now,
+        leg: tuple[int, int, int],
+        sequence: int,
+        cost: Money,
     ) -> Money:
         """Resolve one leg's holds and post what it cost; returns what was posted."""
         row, number, account_id = leg
-        conn.execute(sql.RESOLVE_HOLDS, (cost, row, number))
+        if sequence:
+            conn.execute(sql.RESOLVE_HOLDS, (cost, row, number))
+        else:
+            conn.execute(sql.RESOLVE_ONLY_HOLD, ("posted" if cost else "void", row, number))
         if self.rules_off:
             # With holds or balance off the money may be gone; it is never overdrawn.
             cost = min(cost, _available(conn, account_id))

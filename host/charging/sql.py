@@ -36,9 +36,11 @@ UPDATE_RENEWED = """
 UPDATE call SET granted_ms = ?, renew_at_ms = ?, final = ?, validity_ms = ?, sequence = ?
 WHERE id = ?"""
 SELECT_SETTLEMENT = """
-SELECT call.id, state, granted_ms, answered_utc_ms, leg, leg.account_id, per_minute, first_s,
-    step_s, connect_fee, billed_ms, cost
+SELECT call.id, state, granted_ms, answered_utc_ms, sequence, leg, leg.account_id, per_minute,
+    first_s, step_s, connect_fee, billed_ms, cost
 FROM call LEFT JOIN leg ON leg.call = call.id WHERE call_id = ? ORDER BY leg"""
+RESOLVE_ONLY_HOLD = """
+UPDATE hold SET state = ? WHERE call = ? AND leg = ? AND sequence = 0 AND state = 'pending'"""
 # The holds are used up in their order; those that the cost did not reach are void.
 RESOLVE_HOLDS = """
 UPDATE hold SET state = iif((SELECT coalesce(sum(earlier.amount), 0) FROM hold AS earlier

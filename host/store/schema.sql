@@ -210,8 +210,8 @@ CREATE UNIQUE INDEX movement_key ON movement (key) WHERE key IS NOT NULL;
 CREATE UNIQUE INDEX movement_call ON movement (call, leg) WHERE call IS NOT NULL;
 
 CREATE TABLE posting (
-    movement_id INTEGER NOT NULL REFERENCES movement (id),
-    account_id INTEGER NOT NULL REFERENCES ledger_account (id),
+    movement_id INTEGER NOT NULL,       -- of a movement that there is: posting_belongs
+    account_id INTEGER NOT NULL,
     amount INTEGER NOT NULL CHECK (amount <> 0),
     PRIMARY KEY (movement_id, account_id)
 ) STRICT, WITHOUT ROWID;

@@ -229,3 +229,21 @@ def test_money_is_synced_and_readers_cannot_write(tmp_path: Path) -> None:
     reader = open_reader(tmp_path / "deep" / "host.sqlite")
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("DELETE FROM config")
+
+
+def test_a_failure_among_many_leaves_the_others_done_once(bench: Bench) -> None:
+    """Run in one batch: the failure makes all of them run again, and count once."""
+
+    def count(conn: sqlite3.Connection) -> None:
+        conn.execute("UPDATE t SET x = x + 1")
+
+    bench.insert(0)
+    bench.wait(1)
+    for _ in range(10):
+        bench.writer.submit(count, bench.results.append)
+    bench.writer.submit(lambda conn: 1 // 0, bench.results.append)
+    for _ in range(10):
+        bench.writer.submit(count, bench.results.append)
+    bench.wait(22)
+    assert bench.rows() == [20]
+    assert [isinstance(result, Exception) for result in bench.results].count(True) == 1
