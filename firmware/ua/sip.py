@@ -73,6 +73,11 @@ class _Account(pj.Account):  # type: ignore[misc]
         """INVITE."""
         self._agent.incoming(self, prm.callId, str(prm.rdata.srcAddress))
 
+    @guarded
+    def onIncomingSubscribe(self, prm: Any) -> None:
+        """Nobody may watch this telephone: a subscription would be state for a stranger."""
+        prm.code = _FORBIDDEN
+
 
 class SipAgent:
     """`firmware.ua.base.UserAgent` over SIP.
@@ -275,8 +280,8 @@ class SipAgent:
         try:
             if account is None:
                 account = _Account(self, server)
-                self._accounts[server] = account
                 account.create(self._account_config(self._servers[server]))
+                self._accounts[server] = account
             else:
                 account.unregistering = False
                 account.setRegistration(True)

@@ -31,6 +31,7 @@ _REASON = re.compile(
     r"^Reason[ \t]*:[^\r\n]*?\bQ\.850\b[^\r\n,]*?;[ \t]*cause[ \t]*=[ \t]*(\d{1,3})", re.I | re.M
 )
 _LONGEST_HEADERS = 65_536
+_FORBIDDEN = 403
 
 
 def q850_of(message: str) -> int | None:
@@ -180,6 +181,16 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         digit = str(prm.digit).upper()
         if digit in DIGITS:
             self._emit(FarDigit(self.leg, digit))
+
+    @guarded
+    def onCallTransferRequest(self, prm: Any) -> None:
+        """REFER: the far end may not make this telephone call whom it likes, at its expense."""
+        prm.statusCode = _FORBIDDEN
+
+    @guarded
+    def onCallReplaceRequest(self, prm: Any) -> None:
+        """INVITE with Replaces: nobody takes over a call."""
+        prm.statusCode = _FORBIDDEN
 
     # What the agent asks for
 

@@ -66,7 +66,7 @@ class SimLine:
         if control:
             from hal.drivers.sim_control import ControlServer
 
-            self._control = ControlServer(control, self)
+            self._control = ControlServer(control, self, clock)
 
     # Line protocol
 

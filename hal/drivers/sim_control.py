@@ -42,9 +42,10 @@ class ControlServer:
         LineFault: the socket cannot be opened.
     """
 
-    def __init__(self, path: str, line: SimLine) -> None:
+    def __init__(self, path: str, line: SimLine, clock: Callable[[], float]) -> None:
         self._path = path
         self._line = line
+        self._clock = clock
         self._clients: list[_Client] = []
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -68,7 +69,7 @@ class ControlServer:
     def wake_at_ms(self) -> float | None:
         """When to look after those who wait."""
         if any(client.waits_for for client in self._clients):
-            return self._line._clock() + _WATCH_MS
+            return self._clock() + _WATCH_MS
         return None
 
     def serve(self, now_ms: float) -> None:

@@ -86,6 +86,12 @@ class Peer:
         self.password = password
         self.deaf = deaf
         self.other_contact = ""
+        self.expires_s = 60
+        self.takes_events = True
+        self.codec = (0, "PCMU")
+        self.packets: dict[int, int] = {}
+        """Audio packets of 160 octets that came, by payload type."""
+        self.keep_alives = 0
         self.scripts: dict[str, Script] = {}
         self.contact = ""
         self.registers: list[Heard] = []
@@ -96,6 +102,7 @@ class Peer:
         self.tone_hz = 0
         self._far_rtp: tuple[str, int] | None = None
         self._dialog: dict[str, str] = {}
+        self._cseq = 8
         self._lock = threading.Lock()
         self.sip = _bound(port)
         self.rtp = _bound(0)
@@ -123,6 +130,7 @@ class Peer:
                 octets, source = self.sip.recvfrom(65_536)
             except TimeoutError:
                 continue
+            self.keep_alives += octets.strip(b"\r\n\0") == b""
             if self.deaf or len(octets) < 20:
                 continue
             message = parse(octets, source)
@@ -189,7 +197,7 @@ class Peer:
         self.contact = found[1] if found else ""
         lines = self.other_contact
         if self.contact:
-            lines += f"Contact: <{self.contact}>;expires=60\r\n"
+            lines += f"Contact: <{self.contact}>;expires={self.expires_s}\r\n"
         self._reply(request, 200, lines)
 
     def _invite(self, request: Heard) -> None:
@@ -218,10 +226,12 @@ class Peer:
 
     def _sdp(self) -> str:
         port = self.rtp.getsockname()[1]
+        kind, name = self.codec
+        events = "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
         return (
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-            f"m=audio {port} RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\n"
-            "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n"
+            f"m=audio {port} RTP/AVP {kind}{' 101' if self.takes_events else ''}\r\n"
+            f"a=rtpmap:{kind} {name}/8000\r\na=sendrecv\r\n" + (events if self.takes_events else "")
         )
 
     def _learn_rtp(self, sdp: str) -> None:
@@ -231,13 +241,18 @@ class Peer:
 
     def bye(self, reason: str = "") -> None:
         """Hang up the call that the device placed or took."""
+        self.within("BYE", f"Reason: {reason}\r\n" if reason else "")
+
+    def within(self, method: str, extra: str) -> None:
+        """Send a request within the dialog."""
         dialog = self._dialog
-        extra = f"Reason: {reason}\r\n" if reason else ""
+        self._cseq += 1
         text = (
-            f"BYE {dialog['uri']} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{self.port};"
-            f"branch=z9hG4bKbye{time.monotonic_ns()}\r\nMax-Forwards: 70\r\n"
+            f"{method} {dialog['uri']} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{self.port};"
+            f"branch=z9hG4bKin{time.monotonic_ns()}\r\nMax-Forwards: 70\r\n"
             f"From: {dialog['from']}\r\nTo: {dialog['to']}\r\nCall-ID: {dialog['call-id']}\r\n"
-            f"CSeq: 9 BYE\r\n{extra}Content-Length: 0\r\n\r\n"
+            f"CSeq: {self._cseq} {method}\r\nContact: <sip:peer@127.0.0.1:{self.port}>\r\n"
+            f"{extra}Content-Length: 0\r\n\r\n"
         )
         self.sip.sendto(text.encode(), (dialog["ip"], int(dialog["port"])))
 
@@ -303,6 +318,8 @@ class Peer:
             except TimeoutError:
                 continue
             kind = packet[1] & 0x7F
+            if len(packet) == 172:
+                self.packets[kind] = self.packets.get(kind, 0) + 1
             if kind == 0:
                 self.audio.append(packet[12:])
             elif kind == 101 and packet[1] & 0x80:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import time
 import wave
@@ -15,6 +16,7 @@ import pytest
 
 from tests.firmware.device_process import DeviceProcess
 from tests.firmware.peer import Peer, Script, Spectrum, parse
+from tests.firmware.tlsfront import TlsFront, make_certificate
 
 FAST = "register_timeout_s = 1.0\nretry_least_s = 0.5\nretry_most_s = 2.0\n"
 
@@ -50,6 +52,21 @@ def test_registers_with_digest_and_leaves_with_its_own_binding(
     assert last.one("contact") != "*"
     assert "192.0.2.7" not in last.one("contact")
     assert last.one("expires") == "0" or "expires=0" in last.one("contact")
+
+
+def test_its_own_binding_is_refreshed_whatever_others_hold(tmp_path: Path) -> None:
+    """Given another device's long binding first in the answer, then our short one still lives."""
+    peer = Peer()
+    peer.other_contact = "Contact: <sip:100001@192.0.2.7:5060>;expires=9999\r\n"
+    peer.expires_s = 6
+    with running(tmp_path, peer, "keep_alive_s = 1") as device:
+        device.handset.wait("registered")
+        until = time.monotonic() + 8
+        while len(peer.registers) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert len(peer.registers) >= 2
+        assert peer.keep_alives >= 3
+        assert device.handset.state()["registered"]
 
 
 def test_wrong_password_is_not_hammered(tmp_path: Path) -> None:
@@ -116,6 +133,47 @@ def test_digits_go_in_band_when_so_configured(tmp_path: Path) -> None:
         peer.wait_for("BYE")
 
 
+def test_digits_go_in_band_where_the_far_end_takes_no_events(tmp_path: Path) -> None:
+    peer = Peer()
+    peer.takes_events = False
+    with running(tmp_path, peer) as device:
+        handset = device.handset
+        handset.wait("registered")
+        handset.off_hook()
+        handset.wait("tone", "dial")
+        handset.dtmf("411", 50, 50)
+        handset.wait("call", "talking")
+        peer.audio.clear()
+        handset.dtmf("55", 100, 100)
+        time.sleep(0.3)
+        assert peer.events == []
+        tones = Spectrum(peer.pcm().astype(float)).strongest(2)
+        assert tones == pytest.approx([770, 1_336], abs=6)
+    peer.wait_for("BYE")
+
+
+def test_the_other_codecs_and_no_transfer_at_the_far_ends_wish(tmp_path: Path) -> None:
+    peer = Peer()
+    with running(tmp_path, peer, line="flash = false\nhang_up_ms = 200") as device:
+        handset = device.handset
+        handset.wait("registered")
+        for kind, name in ((8, "PCMA"), (9, "G722")):
+            peer.codec = (kind, name)
+            handset.off_hook()
+            handset.wait("tone", "dial")
+            handset.dtmf("411", 50, 50)
+            handset.wait("call", "talking")
+            time.sleep(0.4)
+            assert peer.packets.get(kind, 0) > 10
+            if kind == 9:
+                peer.within("REFER", "Refer-To: <sip:19005550123@127.0.0.1>\r\n")
+                peer.wait_for("SIP/2.0 403", "REFER")
+                assert handset.state()["call"] == "talking"
+            handset.on_hook()
+            handset.wait("line", "on_hook")
+        assert not [one for one in peer.heard if one.first.startswith("INVITE sip:1900")]
+
+
 def test_call_in_rings_and_is_answered_and_a_second_one_is_busy(tmp_path: Path) -> None:
     peer = Peer()
     peer.tone_hz = 1_500
@@ -153,7 +211,7 @@ CAUSES = [
 
 def test_a_refused_call_sounds_like_its_cause(tmp_path: Path) -> None:
     peer = Peer()
-    with running(tmp_path, peer) as device:
+    with running(tmp_path, peer, line="flash = false\nhang_up_ms = 200") as device:
         handset = device.handset
         handset.wait("registered")
         for count, (status, reason, tone) in enumerate(CAUSES):
@@ -229,6 +287,15 @@ def test_invites_from_strangers_do_not_ring_nor_take_legs(tmp_path: Path) -> Non
             statuses.append(answer.split(" ")[1])
         assert statuses == ["403"] * 20
         assert handset.state()["rings"] == 0
+        watch = (
+            f"SUBSCRIBE {peer.contact} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:"
+            f"{stranger.getsockname()[1]};branch=z9hG4bKwatch\r\nFrom: <sip:x@y>;tag=1\r\n"
+            f"To: <{peer.contact}>\r\nCall-ID: watch\r\nCSeq: 1 SUBSCRIBE\r\n"
+            "Contact: <sip:x@127.0.0.1>\r\nEvent: presence\r\nMax-Forwards: 70\r\n"
+            "Content-Length: 0\r\n\r\n"
+        )
+        stranger.sendto(watch.encode(), peer.device)
+        assert parse(stranger.recv(65_536), ("", 0)).first.startswith("SIP/2.0 403")
         peer.call()
         handset.wait("ringing")
 
@@ -279,3 +346,40 @@ def test_backup_server_is_used_and_left_when_the_first_returns(tmp_path: Path) -
         device.process.wait()
         first.close()
         backup.close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_tls_with_a_certificate_that_is_checked(tmp_path: Path) -> None:
+    """Given a TLS server, when its authority is known, then calls pass; when not, nothing does."""
+    certificate, key = make_certificate(tmp_path, "good")
+    stranger, _ = make_certificate(tmp_path, "other")
+    peer = Peer()
+    front = TlsFront(peer, certificate, key)
+    server = f'servers = ["127.0.0.1:{front.port};transport=tls"]\n{FAST}'
+    try:
+        device = DeviceProcess(tmp_path, f'{server}tls_ca_file = "{certificate}"\n')
+        try:
+            handset = device.handset
+            handset.wait("registered")
+            handset.off_hook()
+            handset.wait("tone", "dial")
+            handset.dtmf("411", 50, 50)
+            handset.wait("call", "talking")
+            assert ";transport=" in peer.registers[0].one("contact").lower()
+            assert device.stop() == 0
+        finally:
+            device.process.kill()
+            device.process.wait()
+        before = len(peer.heard)
+        device = DeviceProcess(tmp_path, f'{server}tls_ca_file = "{stranger}"\n')
+        try:
+            time.sleep(1.5)
+            assert not device.handset.state()["registered"]
+            assert len(peer.heard) == before, "nothing is said to a server that is not known"
+            assert device.stop() == 0
+        finally:
+            device.process.kill()
+            device.process.wait()
+    finally:
+        front.close()
+        peer.close()
