@@ -26,6 +26,9 @@ class Listener:
     """Path of a PEM certificate chain (TLS only)."""
     key: str = ""
     """Path of the PEM private key (TLS only)."""
+    digest_algorithms: tuple[str, ...] = ()
+    """Offered here in place of `SipSettings.digest_algorithms`: some old clients take the first
+    challenge or none, and know MD5 alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ Done = Callable[[int | None], None]
 """Gets the relay's port for the other side, or None when there is none to be had."""
 
 NEVER_S = 10_000_000
+JOURNAL = "rtpproxy_acct.csv"
 
 
 class MediaRelay(Protocol):
@@ -84,7 +85,14 @@ class RtpIoRelay:
         arguments += ["-m", str(self._settings.min_port), "-M", str(self._settings.max_port)]
         arguments += ["-T", str(silence_s), "-W", str(max(silence_s, self._ring_s + 30))]
         arguments += ["-n", f"unix:{path}"]
-        self._proxy = rtpproxy(extra_args=arguments)
+        # It keeps a journal in the working directory; nobody reads it.
+        os.symlink(os.devnull, os.path.join(self._folder, JOURNAL))
+        here = os.getcwd()
+        os.chdir(self._folder)
+        try:
+            self._proxy = rtpproxy(extra_args=arguments)
+        finally:
+            os.chdir(here)
         self._notify = f"unix:{path}"
         self._socket = self._proxy.rtpp_sock
         assert self._socket is not None
@@ -147,6 +155,7 @@ class RtpIoRelay:
             self._server.close()
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(self._folder, "silent"))
+            os.unlink(os.path.join(self._folder, JOURNAL))
             os.rmdir(self._folder)
 
 

@@ -68,9 +68,8 @@ class Authenticator:
         """401 with one challenge for each algorithm, the strongest first."""
         response = response_to(request, 401, to_tag=_stateless_tag(request))
         nonce = self._nonces.make(now, flow.address)
-        for value in digest.challenge(
-            self._settings.realm, nonce, self._settings.digest_algorithms, stale=stale
-        ):
+        algorithms = flow.listener.digest_algorithms or self._settings.digest_algorithms
+        for value in digest.challenge(self._settings.realm, nonce, algorithms, stale=stale):
             response.headers.add("WWW-Authenticate", value)
         return response
 

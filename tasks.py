@@ -1,0 +1,208 @@
+"""Everything that is done with this repository, by one file that sets itself up.
+
+Run bare (`python3 tasks.py demo`) it makes `.venv`, installs what is missing, and does the job;
+with invoke installed, `invoke demo` does the same. `python3 tasks.py --list` shows all tasks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / ".installed"
+NEEDED = ("libspandsp2",)
+"""Debian packages without which the device does not start."""
+INTEROP = ("sip-tester", "baresip-core", "tshark", "multimon-ng")
+"""Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
+PROGRAMS = {
+    "sip-tester": "sipp",
+    "baresip-core": "baresip",
+    "tshark": "tshark",
+    "multimon-ng": "multimon-ng",
+}
+
+
+# --- setting up: the standard library alone ---
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def fail(text: str) -> None:
+    say(f"tasks.py: {text}")
+    raise SystemExit(1)
+
+
+def fingerprint() -> str:
+    """Changes when what is to be installed changes."""
+    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+
+
+def ensure_venv() -> None:
+    """Make `.venv` with everything in it; at once when it is there already."""
+    if STAMP.exists() and STAMP.read_text() == fingerprint() and PYTHON.exists():
+        return
+    if sys.version_info < (3, 11):
+        fail(f"Python 3.11 or later is needed, this is {sys.version.split()[0]}")
+    if not PYTHON.exists():
+        say("making .venv ...")
+        made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False)
+        if made.returncode:
+            shutil.rmtree(VENV, ignore_errors=True)
+            if not apt_install(("python3-venv",)):
+                fail("no virtual environment: run `sudo apt-get install python3-venv` first")
+            subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+    say("installing the Python packages (a minute, once) ...")
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    done = subprocess.run([*pip, "-e", ".[test]"], cwd=ROOT, check=False)
+    if done.returncode:
+        fail("pip could not install the packages; what it said stands above")
+    STAMP.write_text(fingerprint())
+
+
+def apt_install(packages: tuple[str, ...]) -> bool:
+    """Install Debian packages if we may; True when they are there then."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return False
+    say(f"installing {' '.join(packages)} ...")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    quiet = {"stdout": subprocess.DEVNULL, "env": environment, "check": False}
+    subprocess.run(["apt-get", "update", "-qq"], **quiet)  # type: ignore[call-overload]
+    done = subprocess.run(  # type: ignore[call-overload]
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], **quiet
+    )
+    return bool(done.returncode == 0)
+
+
+def has_spandsp() -> bool:
+    folders = ("/usr/lib", "/usr/local/lib", "/lib")
+    return any(next(Path(f).glob("**/libspandsp.so.2"), None) for f in folders)
+
+
+def ensure_debian(interop: bool) -> None:
+    """Debian's packages: what the device needs, and what the tests talk to."""
+    missing = tuple(p for p in NEEDED if not has_spandsp())
+    if missing and not apt_install(missing):
+        fail(f"the device needs libspandsp: run `sudo apt-get install {' '.join(missing)}`")
+    if interop:
+        absent = tuple(p for p in INTEROP if shutil.which(PROGRAMS[p]) is None)
+        if absent and not apt_install(absent):
+            say(
+                "some interoperability tests will be skipped; to run them: "
+                f"`sudo apt-get install {' '.join(absent)}`"
+            )
+
+
+def run(*command: str, env: dict[str, str] | None = None) -> None:
+    """Run a program of the virtual environment from the root; its failure is ours."""
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **(env or {})}, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+def python(*arguments: str) -> None:
+    run(str(PYTHON), *arguments)
+
+
+# --- the tasks ---
+
+
+def do_demo(arguments: list[str]) -> None:
+    """Play a paid call from a handset, and every rule around it, live."""
+    ensure_debian(interop=False)
+    python("-m", "tests.scenarios.demo", *arguments)
+
+
+def do_check(arguments: list[str]) -> None:
+    """Style, types and the walls between the rooms."""
+    binary = VENV / "bin"
+    run(str(binary / "ruff"), "check", ".")
+    run(str(binary / "ruff"), "format", "--check", ".")
+    run(str(binary / "mypy"))
+    run(str(binary / "lint-imports"))
+
+
+def do_test(arguments: list[str]) -> None:
+    """`check`, then all tests; arguments go to pytest."""
+    ensure_debian(interop=True)
+    do_check([])
+    python("-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
+
+
+def do_bench(arguments: list[str]) -> None:
+    """Measure the host and a device beside their peers; `--json` for one object a line."""
+    ensure_debian(interop=True)
+    python("-m", "tests.bench", *arguments)
+
+
+TASKS = {"demo": do_demo, "test": do_test, "check": do_check, "bench": do_bench}
+
+try:
+    from invoke import task  # type: ignore[import-not-found,unused-ignore]
+except ImportError:
+    pass
+else:
+
+    @task(
+        help={
+            "keep": "Leave the host up and say what to put into a softphone.",
+            "only": "Play these steps alone, as in 4,8.",
+            "json": "One JSON object a check.",
+        }
+    )
+    def demo(_context: Any, keep: bool = False, only: str = "", json: bool = False) -> None:
+        """Play a paid call from a handset, and every rule around it, live."""
+        arguments = ["--keep"] if keep else []
+        arguments += ["--only", *only.split(",")] if only else []
+        arguments += ["--json"] if json else []
+        ensure_venv()
+        do_demo(arguments)
+
+    @task(help={"args": "Passed on to pytest, as in '-k digit_map'."})
+    def test(_context: Any, args: str = "") -> None:
+        """Style, types, walls between the rooms, and all tests."""
+        ensure_venv()
+        do_test(args.split())
+
+    @task
+    def check(_context: Any) -> None:
+        """Style, types and the walls between the rooms."""
+        ensure_venv()
+        do_check([])
+
+    @task(help={"json": "One object a line: name, value, unit, peer, peer_value, ratio."})
+    def bench(_context: Any, json: bool = False) -> None:
+        """Measure the host and a device beside their peers."""
+        ensure_venv()
+        do_bench(["--json"] if json else [])
+
+
+def main(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help", "-l", "--list"):
+        print("usage: python3 tasks.py TASK [ARGUMENTS]\n\nTasks:")
+        for name, function in TASKS.items():
+            print(f"  {name:<8}{(function.__doc__ or '').splitlines()[0]}")
+        print("\nExamples:\n  python3 tasks.py demo\n  python3 tasks.py test -k registrar")
+        return
+    name, *rest = arguments
+    if name not in TASKS:
+        say(f"tasks.py: there is no task {name!r}; there are {', '.join(TASKS)}")
+        raise SystemExit(2)
+    ensure_venv()
+    try:
+        TASKS[name](rest)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
