@@ -39,6 +39,8 @@ _MOST_EVENTS_A_TURN = 64
 _REFRESH_BEFORE_S = 5
 _STATUS_OF_CAUSE = {USER_BUSY: 486, NO_ANSWER: 480, NORMAL_CLEARING: 480}
 _FORBIDDEN = 403
+_NO_NETWORK = 3
+"""pjsua2: what had to be said has been said, do not wait for more."""
 _TRANSPORTS = {
     "udp": pj.PJSIP_TRANSPORT_UDP,
     "tcp": pj.PJSIP_TRANSPORT_TCP,
@@ -161,7 +163,7 @@ class SipAgent:
         self._ports.clear()
         gc.collect()  # a cycle would keep a call past the library's end
         with _quiet(not self._debug):
-            self._endpoint.libDestroy()
+            self._endpoint.libDestroy(_NO_NETWORK)
         self._endpoint = None
 
     # The loop's side
