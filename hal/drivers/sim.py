@@ -210,6 +210,7 @@ class SimLine:
             "ring_vrms": vrms,
             "ring_hz": hz,
             "quiet": handset.quiet,
+            "audio": self._audio,
             "ear_frames": handset.heard_frames,
             "ear_dbm0": round(level_dbm0(handset.last_heard), 1),
             "registered": self.status.registered,

@@ -87,11 +87,13 @@ class Peer:
         self.deaf = deaf
         self.other_contact = ""
         self.expires_s = 60
+        self.challenges = True
         self.takes_events = True
         self.codec = (0, "PCMU")
         self.packets: dict[int, int] = {}
         """Audio packets of 160 octets that came, by payload type."""
         self.keep_alives = 0
+        self.through: tuple[str, int] | None = None
         self.scripts: dict[str, Script] = {}
         self.contact = ""
         self.registers: list[Heard] = []
@@ -204,7 +206,7 @@ class Peer:
         if ";tag=" in request.one("to"):
             self._reply(request, 200, body=self._sdp())
             return
-        if not request.one("authorization"):
+        if self.challenges and not request.one("authorization"):
             self._challenge(request)
             return
         self.offered_codecs = re.findall(r"a=rtpmap:\d+ ([^/]+)/", request.body)
@@ -274,6 +276,9 @@ class Peer:
 
     @property
     def device(self) -> tuple[str, int]:
+        """Where requests for the device go: its contact, or the connection that it keeps."""
+        if self.through is not None:
+            return self.through
         found = re.search(r"@([\d.]+):(\d+)", self.contact)
         assert found, "the device has registered"
         return found[1], int(found[2])

@@ -369,6 +369,11 @@ def test_tls_with_a_certificate_that_is_checked(tmp_path: Path) -> None:
             handset.dtmf("411", 50, 50)
             handset.wait("call", "talking")
             assert ";transport=" in peer.registers[0].one("contact").lower()
+            handset.on_hook()
+            handset.wait("line", "on_hook")
+            peer.through = peer.registers[0].source
+            peer.call()
+            handset.wait("ringing")
             assert device.stop() == 0
         finally:
             device.process.kill()
