@@ -121,7 +121,10 @@ class Host:
             self.log.warning("recovered", calls=recovered)
         self.writer.call(lambda conn: self.charging.heartbeat(conn, self._now()))
         reader: sqlite3.Connection = open_reader(settings.database)
-        self.directory = Directory(reader, settings.sip.realm, self.rules_off)
+        self.directory = Directory(
+            reader, settings.sip.realm, self.rules_off, refreshed_by_user=True
+        )
+        self.directory.refresh()
         self.registrar = Registrar(settings.sip, self._registered)
         timers = CallTimers(settings.sip.ring_s, settings.sip.carrier_timeout_s)
         self.control = CallControl(timers, self.rules_off)
@@ -140,7 +143,7 @@ class Host:
             authenticator=authenticator,
             open_flow=lambda *where: self.transports.flow_to(*where),
             new_call_id=self._new_call_id,
-            random_token=_token,
+            random_token=Tokens(),
             clock=self.clock,
             changed=self._carry_out,
         )
@@ -157,8 +160,11 @@ class Host:
         self._beat_at = self.clock()
         self._beat()
         self.loop.call_later(SUPERVISE_S, self._supervise)
+        # What stands now lives as long as the process: the collector need not look at it. A call
+        # is some hundred objects, so this looks once in a few hundred calls.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
 
     async def wait(self) -> None:
         """Until somebody stops the host and its calls are over."""
@@ -210,11 +216,10 @@ class Host:
 
     def _rearm(self) -> None:
         """One timer for all deadlines; moved only when one comes earlier."""
-        times = (self.sip.next_deadline, self.control.next_deadline)
-        at = min((t for t in times if t is not None), default=None)
-        if at is None:
-            return
-        if self._armed_at is not None and self._armed_at <= at and self._timer is not None:
+        at, other = self.sip.next_deadline, self.control.next_deadline
+        if at is None or (other is not None and other < at):
+            at = other
+        if at is None or (self._armed_at is not None and self._armed_at <= at):
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -390,8 +395,17 @@ class Host:
         return f"{self.settings.host_id}-{self._started_ms:x}-{self._serial:x}"
 
 
-def _token() -> str:
-    return secrets.token_hex(8)
+class Tokens:
+    """Random tokens of 64 bits, drawn from the system's generator many at a time."""
+
+    def __init__(self) -> None:
+        self._left = ""
+
+    def __call__(self) -> str:
+        if not self._left:
+            self._left = secrets.token_hex(2048)
+        token, self._left = self._left[-16:], self._left[:-16]
+        return token
 
 
 def _ignore(result: object) -> None:

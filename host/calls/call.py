@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from host.calls.commands import Contact, Failure, MediaMode
 from host.charging.values import BilledLeg, CallFacts, Ending, Grant
 from host.numbering.values import Carrier
 
 
-class State(Enum):
+class State(IntEnum):
     """Where a call stands (see `host.calls.control.TRANSITIONS`)."""
 
     AUTHORIZING = auto()

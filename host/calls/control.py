@@ -9,7 +9,7 @@ the caller hears of it, one settlement however the call ends.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from host.calls.call import Call, Leg, Offered, State
 from host.calls.commands import (
@@ -45,7 +45,7 @@ RECOVERY_ON_TIMER = 102
 TEMPORARY_FAILURE = 41
 
 
-class Event(Enum):
+class Event(IntEnum):
     """What can happen to a call."""
 
     GRANTED = auto()

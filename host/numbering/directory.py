@@ -96,10 +96,20 @@ class Directory:
     """Answers the questions of registration and call set-up. Used by one thread."""
 
     def __init__(
-        self, conn: sqlite3.Connection, realm: str, rules_off: frozenset[Rule] = frozenset()
+        self,
+        conn: sqlite3.Connection,
+        realm: str,
+        rules_off: frozenset[Rule] = frozenset(),
+        *,
+        refreshed_by_user: bool = False,
     ) -> None:
-        """Read through `conn`, which nobody else uses meanwhile."""
+        """Read through `conn`, which nobody else uses meanwhile.
+
+        With `refreshed_by_user` changes are noticed by `refresh` alone, which the user calls
+        once a call or registration; otherwise by each question.
+        """
         self.realm = realm
+        self._refreshed_by_user = refreshed_by_user
         self._conn = conn
         self._rules_off = rules_off
         self._version = -1
@@ -247,6 +257,11 @@ class Directory:
         return tuple(by_name[name] for name in rate.carriers if name in by_name)
 
     def _refresh(self) -> None:
+        if not self._refreshed_by_user:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Drop what is remembered if the configuration changed; one cheap look-up if not."""
         (version,) = self._conn.execute("SELECT version FROM config").fetchone()
         if version == self._version:
             return

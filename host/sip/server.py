@@ -50,6 +50,9 @@ BYE_MEMORY = 20_000
 class Peers(Protocol):
     """What the server asks of `host.numbering` about who sends."""
 
+    def refresh(self) -> None:
+        """Take notice of what changed in the configuration."""
+
     def account_by_address(self, address: str, port: int) -> Account | None: ...
     def carrier_by_address(self, address: str, port: int) -> Carrier | None: ...
 
@@ -146,12 +149,11 @@ class SipServer:
 
     @property
     def next_deadline(self) -> float | None:
-        times = (
-            self.layer.next_deadline,
-            self.deadlines.next,
-            self.registrar.next_deadline,
-        )
-        return min((at for at in times if at is not None), default=None)
+        at = self.layer.next_deadline
+        for other in (self.deadlines.next, self.registrar.next_deadline):
+            if other is not None and (at is None or other < at):
+                at = other
+        return at
 
     def handle_timers(self, now: float) -> None:
         self.now = now
@@ -215,6 +217,8 @@ class SipServer:
         required = request.headers.get_all("Require")
         if required and not EXTENSIONS.issuperset(required):
             raise SipPeerError(420, "Bad Extension", request)
+        if "Authorization" in request.headers:
+            self._peers.refresh()
         account = self._authenticator.check(request, flow, self.now)
         if isinstance(account, Denied):
             if account.reason is not None:
@@ -238,6 +242,7 @@ class SipServer:
 
     def _invite(self, request: Request, flow: Flow) -> None:
         """A new call, a retransmission of one, or a stranger."""
+        self._peers.refresh()
         carrier = self._peers.carrier_by_address(flow.address, flow.port)
         account: Account | None = None
         if carrier is None:

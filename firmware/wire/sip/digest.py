@@ -43,6 +43,8 @@ def digest_hash(algorithm: str, data: bytes) -> str:
     name = _HASHES[algorithm.removesuffix("-sess")]
     if name == "sha256":
         return hashlib.sha256(data).hexdigest()
+    if name == "md5":
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
     return hashlib.new(name, data, usedforsecurity=False).hexdigest()
 
 

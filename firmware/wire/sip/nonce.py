@@ -11,7 +11,7 @@ _MAC_OCTETS = 16
 
 
 class NonceFactory:
-    """Makes nonces that prove their own age and source: time, count, HMAC(secret, all of it).
+    """Makes nonces that prove their own age and source: time, count, keyed BLAKE2 of all of it.
 
     `secret` is at least 16 random octets. Nothing is kept a nonce, so challenges to strangers
     cost no memory; the count only makes nonces of one instant differ.
@@ -21,7 +21,7 @@ class NonceFactory:
 
     def __init__(self, secret: bytes) -> None:
         assert len(secret) >= 16, "a secret of fewer than 128 bits"
-        self._secret = secret
+        self._secret = secret[: hashlib.blake2s.MAX_KEY_SIZE]
         self._count = 0
 
     def make(self, now_s: float, source: str) -> str:
@@ -44,7 +44,8 @@ class NonceFactory:
 
     def _mac(self, head: str, source: str) -> str:
         data = f"{head}\n{source}".encode("utf-8", "surrogateescape")
-        return hmac.digest(self._secret, data, hashlib.sha256)[:_MAC_OCTETS].hex()
+        # A keyed BLAKE2s (RFC 7693) is a MAC by itself, and a tenth of the cost of an HMAC.
+        return hashlib.blake2s(data, digest_size=_MAC_OCTETS, key=self._secret).hexdigest()
 
 
 class ReplayGuard:

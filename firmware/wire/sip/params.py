@@ -21,7 +21,7 @@ _HOST = ALNUM + "-._"
 
 CACHED_LENGTH = 256
 """Longer strings are parsed each time rather than kept."""
-CACHE_SIZE = 4096
+CACHE_SIZE = 1024
 
 T = TypeVar("T")
 
