@@ -261,18 +261,22 @@ class Peer:
     def call(self, via: socket.socket | None = None, call_id: str = "") -> str:
         """Send the device an INVITE, from our own socket or a stranger's; its Call-ID."""
         sender = via or self.sip
-        port = sender.getsockname()[1]
         call_id = call_id or f"call{time.monotonic_ns()}"
+        octets = self.request("INVITE", call_id, sender.getsockname()[1])
+        sender.sendto(octets, self.device)
+        return call_id
+
+    def request(self, method: str, call_id: str, port: int) -> bytes:
+        """A request outside any dialog, with an offer."""
         sdp = self._sdp()
         text = (
-            f"INVITE {self.contact} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};"
+            f"{method} {self.contact} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};"
             f"branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n"
             f'From: "Ann" <sip:5145550199@127.0.0.1>;tag=a{call_id}\r\nTo: <{self.contact}>\r\n'
-            f"Call-ID: {call_id}\r\nCSeq: 1 INVITE\r\nContact: <sip:ann@127.0.0.1:{port}>\r\n"
+            f"Call-ID: {call_id}\r\nCSeq: 1 {method}\r\nContact: <sip:ann@127.0.0.1:{port}>\r\n"
             f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}"
         )
-        sender.sendto(text.encode(), self.device)
-        return call_id
+        return text.encode()
 
     @property
     def device(self) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import socket
@@ -391,3 +392,54 @@ def test_tls_with_a_certificate_that_is_checked(tmp_path: Path) -> None:
     finally:
         front.close()
         peer.close()
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_mutated_requests_of_the_registrar_do_not_end_the_device(tmp_path: Path, seed: int) -> None:
+    """Given a server gone mad, when it sends 400 damaged requests, then the next call rings."""
+    peer = Peer()
+    rng = random.Random(seed)
+    methods = ["INVITE"] * 4 + [
+        "BYE",
+        "CANCEL",
+        "ACK",
+        "NOTIFY",
+        "REFER",
+        "UPDATE",
+        "PRACK",
+        "INFO",
+    ]
+    with running(tmp_path, peer) as device:
+        device.handset.wait("registered")
+        for count in range(400):
+            whole = peer.request(rng.choice(methods), f"mad{seed}-{count}", peer.port)
+            peer.sip.sendto(_damage(bytearray(whole), rng), peer.device)
+            if count % 20 == 0:
+                time.sleep(0.03)
+        time.sleep(0.5)
+        device.handset.off_hook()  # some of them ring, and are answered
+        time.sleep(0.2)
+        device.handset.on_hook()
+        device.handset.wait("line", "on_hook")
+        device.handset.forget_rings()
+        peer.call()
+        device.handset.wait("rings", 1)
+        assert device.process.poll() is None, f"seed {seed}"
+
+
+def _damage(octets: bytearray, rng: random.Random) -> bytes:
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randrange(len(octets))
+        kind = rng.randrange(4)
+        if kind == 0:
+            octets[at] = rng.randrange(256)
+        elif kind == 1:
+            del octets[at : at + rng.randint(1, 40)]
+        elif kind == 2:
+            octets[at:at] = rng.randbytes(rng.randint(1, 20))
+        else:
+            lines = bytes(octets).split(b"\r\n")
+            lines.insert(rng.randrange(len(lines)), rng.choice(lines))
+            octets = bytearray(b"\r\n".join(lines))
+        octets = octets or bytearray(b"x")
+    return bytes(octets)
