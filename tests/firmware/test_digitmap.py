@@ -106,12 +106,10 @@ _PATTERNS = st.lists(_PLACES, min_size=1, max_size=4).map("".join)
 
 
 def _regex(pattern: str) -> str:
-    return (
-        pattern.replace("x.", "[0-9]*")
-        .replace("0.", "0*")
-        .replace("1.", "1*")
-        .replace("x", "[0-9]")
-    )
+    """The same in Python's notation; a negated class means digits only, `#` is none."""
+    plain = pattern.replace("[^1]", "[02-9]")
+    repeated = plain.replace("x.", "[0-9]*").replace("0.", "0*").replace("1.", "1*")
+    return repeated.replace("x", "[0-9]")
 
 
 @given(st.lists(_PATTERNS, min_size=1, max_size=3), st.text("012#", max_size=4))
