@@ -126,7 +126,9 @@ class Host:
         )
         self.directory.refresh()
         self.registrar = Registrar(settings.sip, self._registered)
-        timers = CallTimers(settings.sip.ring_s, settings.sip.carrier_timeout_s)
+        timers = CallTimers(
+            settings.sip.ring_s, settings.sip.carrier_timeout_s, settings.charging.max_call_s
+        )
         self.control = CallControl(timers, self.rules_off)
         self.relay = RtpIoRelay(settings.media, settings.sip.ring_s, self._silent)
         await self.relay.start()

@@ -80,6 +80,7 @@ class Call:
         "offered",
         "placed_sdp",
         "relayed",
+        "relaying",
         "settle_tries",
         "state",
         "talk_ms",
@@ -108,6 +109,8 @@ class Call:
         """The caller's offer as callees see it (the relay's address in it)."""
         self.relayed = False
         """The relay holds a session for this call."""
+        self.relaying = False
+        """The description at hand went to the relay, which must give one back."""
         self.best_failure: Failure | None = None
         self.modifying: Leg | None = None
         """The leg whose offer is on its way through; one at a time (491 otherwise)."""

@@ -34,7 +34,7 @@ from host.calls.commands import (
     SendInfo,
     Settle,
 )
-from host.calls.timers import SETTLE_RETRY_S, CallTimers
+from host.calls.timers import RENEW_RETRY_S, SETTLE_RETRY_S, CallTimers
 from host.charging.values import CallFacts, Ending, Grant, Refusal, Rule
 from host.deadlines import Deadlines
 
@@ -43,6 +43,7 @@ USER_BUSY = 17
 NO_ANSWER = 19
 RECOVERY_ON_TIMER = 102
 TEMPORARY_FAILURE = 41
+INCOMPATIBLE = 88
 
 
 class Event(IntEnum):
@@ -140,16 +141,12 @@ class CallControl:
             self._feed(call, Event.REFUSED, answer, now)
 
     def relayed(self, call: Call, step: RelayStep, sdp: bytes | None, now: float) -> None:
-        """The relay rewrote a description, or could not (None)."""
+        """The relay rewrote a description, could not (None), or could not use it (empty)."""
         kind = step.kind
-        if sdp is None:
-            if call.state is State.ENDED:
-                return
-            if kind in ("reoffer", "reanswer"):
-                self._modify_done(call, None, 488)
-            elif kind != "update":
-                self._fail_whole(call, Failure(TEMPORARY_FAILURE, 500, "no relay port"), now)
+        if not sdp and not (sdp == b"" and self._may_lack(call, kind)):
+            self._not_relayed(call, step, sdp is None, now)
             return
+        assert sdp is not None
         if kind == "offer":
             self._feed(call, Event.PLACED_SDP, sdp, now)
         elif kind == "progress":
@@ -165,6 +162,28 @@ class CallControl:
                 self.commands.append(ModifyLeg(other, sdp, update=False))
         elif kind == "reanswer":
             self._modify_done(call, sdp, 0)
+
+    @staticmethod
+    def _may_lack(call: Call, kind: str) -> bool:
+        """True where there need not be a description: an offer that the callee is to make, and
+        the answer of a callee that has none."""
+        return (kind == "offer" and call.late_offer) or (kind == "answer" and not call.relaying)
+
+    def _not_relayed(self, call: Call, step: RelayStep, ours: bool, now: float) -> None:
+        """No port was free (ours), or a peer's description says nothing that can be used."""
+        kind = step.kind
+        if call.state is State.ENDED:
+            return
+        if kind in ("reoffer", "reanswer"):
+            self._modify_done(call, None, 500 if ours else 488)
+        elif ours and kind != "update":
+            self._fail_whole(call, Failure(TEMPORARY_FAILURE, 500, "no relay port"), now)
+        elif kind in ("offer", "late-answer"):
+            failure = Failure(INCOMPATIBLE, 488, "the caller's session description is no use")
+            self._fail_whole(call, failure, now, "caller")
+        elif kind == "answer":
+            failure = Failure(INCOMPATIBLE, 502, "the callee's session description is no use")
+            self._fail_whole(call, failure, now, "callee")
 
     def progressed(self, leg: Leg, ringing: bool, sdp: bytes, now: float) -> None:
         """A callee gave a provisional answer (100 included: `ringing` False, no `sdp`)."""
@@ -212,7 +231,13 @@ class CallControl:
 
     def renewed(self, call: Call, grant: Grant | None, now: float) -> None:
         """More quota; None when the store is away: the call lives to the end of what it has."""
-        if call.state is not State.TALKING or grant is None:
+        if call.state not in (State.ANSWERING, State.TALKING) or not self._cut_off:
+            return
+        if grant is None:
+            quota = call.grant
+            assert quota is not None
+            ends_at = call.answered_at + quota.quota_ms / 1000
+            self._arm(call, min(now + RENEW_RETRY_S, ends_at))
             return
         call.grant = grant
         self._arm_quota(call, now)
@@ -258,9 +283,15 @@ class CallControl:
             self._modify_done(call, None, status)
 
     def address_changed(self, leg: Leg, sdp: bytes, now: float) -> None:
-        """A peer's answer to our repeated offer: only the relay needs to know."""
-        if leg.call.state is State.TALKING and leg.call.offered.media == "relay":
-            self.commands.append(Relay(leg.call, RelayStep("update", leg), leg.is_caller, sdp))
+        """A peer answered our repeated offer (offerless re-INVITE) otherwise than before: the
+        other side is offered the change; while another one is under way, only the relay learns."""
+        call = leg.call
+        if call.state is not State.TALKING:
+            return
+        if call.modifying is None:
+            self.modify_offered(leg, sdp, False, now)
+        elif call.offered.media == "relay":
+            self.commands.append(Relay(call, RelayStep("update", leg), leg.is_caller, sdp))
 
     def info(self, leg: Leg, content_type: str, body: bytes) -> None:
         other = leg.call.other(leg)
@@ -317,9 +348,10 @@ class CallControl:
         self, call: Call, step: RelayStep, from_caller: bool, sdp: bytes, now: float
     ) -> None:
         if call.offered.media == "direct" or not sdp:
+            call.relaying = False
             self.relayed(call, step, sdp, now)
         else:
-            call.relayed = True
+            call.relayed = call.relaying = True
             self.commands.append(Relay(call, step, from_caller, sdp))
 
     def _on_granted(self, call: Call, grant: Grant, now: float) -> None:
@@ -360,9 +392,10 @@ class CallControl:
             leg.progressed = True
             if not call.offered.parallel:
                 self._arm(call, now + self._timers.ring_s)
-        if sdp:
-            step = RelayStep("progress", leg)
-            self._through_relay(call, step, call.late_offer, sdp, now)
+        # An answer without an offer is none: what a callee says of its media before its 200
+        # does not count when the offer is to be in that (RFC 3261, 13.2.1).
+        if sdp and not call.late_offer:
+            self._through_relay(call, RelayStep("progress", leg), False, sdp, now)
         elif ringing:
             self.commands.append(ProgressLeg(call.caller, True, b""))
 
@@ -416,8 +449,10 @@ class CallControl:
         if not rang and call.targets and not call.offered.parallel:
             self._place(call, now)
         else:
-            status = 480 if rang else 408
-            self._reject(call, call.best_failure or Failure(cause, status, "no answer"), now)
+            failure = Failure(cause, 480 if rang else 408, "no answer")
+            if call.best_failure is not None and _worth(call.best_failure) > _worth(failure):
+                failure = call.best_failure
+            self._reject(call, failure, now)
 
     def _reject(self, call: Call, failure: Failure, now: float) -> None:
         busy = failure.cause == USER_BUSY
@@ -457,7 +492,8 @@ class CallControl:
         assert grant is not None
         talk_ms = round((now - call.answered_at) * 1000)
         if talk_ms >= grant.quota_ms:
-            final = "money" if grant.final else "limit"
+            longest = talk_ms >= self._timers.max_call_s * 1000
+            final = "money" if grant.final and not longest else "limit"
             self._finish(call, now, NORMAL_CLEARING, final, "quota used")
             return
         self._arm(call, call.answered_at + grant.quota_ms / 1000)
@@ -473,10 +509,14 @@ class CallControl:
             self._fail_whole(call, Failure(TEMPORARY_FAILURE, 503, detail), now)
 
     def _finish(self, call: Call, now: float, cause: int, ended_by: str, detail: str) -> None:
-        """End an answered call: both legs that still stand are told, then it is settled once."""
+        """End an answered call: both legs that still stand are told, then it is settled once.
+
+        Before the caller has heard of the answer there was no talk, and nothing to pay.
+        """
         assert call.winner is not None
         answering = call.state is State.ANSWERING
-        call.talk_ms = max(0, round((now - call.answered_at) * 1000))
+        if not answering:
+            call.talk_ms = max(0, round((now - call.answered_at) * 1000))
         call.state = State.ENDED
         if ended_by != "callee":
             self.commands.append(EndLeg(call.winner, cause))
@@ -486,11 +526,12 @@ class CallControl:
             else:
                 self.commands.append(EndLeg(call.caller, cause))
         carrier = call.winner.carrier
-        call.ending = Ending("answered", cause, ended_by, carrier, detail)  # type: ignore[arg-type]
+        disposition = "failed" if answering else "answered"
+        call.ending = Ending(disposition, cause, ended_by, carrier, detail)  # type: ignore[arg-type]
         self._settle(call)
 
-    def _fail_whole(self, call: Call, failure: Failure, now: float) -> None:
-        """Our own side can't go on: everything is taken down, nothing is charged."""
+    def _fail_whole(self, call: Call, failure: Failure, now: float, ended_by: str = "host") -> None:
+        """The call can't go on: everything is taken down, nothing is charged."""
         waiting = call.state is State.AUTHORIZING
         legs = list(call.attempts)
         if call.winner is not None:
@@ -503,7 +544,7 @@ class CallControl:
             self.commands.append(RejectLeg(call.caller, None, failure))
         call.attempts.clear()
         call.state = State.ENDED
-        call.ending = Ending("failed", failure.cause, "host", detail=failure.detail)
+        call.ending = Ending("failed", failure.cause, ended_by, detail=failure.detail)  # type: ignore[arg-type]
         if not waiting:
             self._settle(call)
 

@@ -21,6 +21,7 @@ class Numbering(Protocol):
 
     def route_outgoing(self, account: Account, dialled: str) -> OutgoingPlan | Refusal: ...
     def route_incoming(self, number: str, carrier: str) -> IncomingPlan | Refusal | None: ...
+    def shown_caller(self, account: Account, caller: str) -> str: ...
 
 
 Locate = Callable[[Account], Sequence[Contact]]
@@ -55,12 +56,13 @@ class Router:
         self, account: Account, call_id: str, number: str, caller: str, hops: int, sdp: bytes
     ) -> Offered | Refused:
         """A call that an account makes: to the outside, or to a DID of this host."""
-        shown = account.caller_id or caller
+        shown = self._numbering.shown_caller(account, caller)
+        says = shown or caller  # what the CDR has of a caller that is not shown
         plan = self._numbering.route_outgoing(account, number)
         if isinstance(plan, Refusal):
-            facts = CallFacts(call_id, account.username, account.billing_id, "out", shown, number)
+            facts = CallFacts(call_id, account.username, account.billing_id, "out", says, number)
             return Refused(facts, plan)
-        facts = CallFacts(call_id, account.username, account.billing_id, "out", shown, plan.number)
+        facts = CallFacts(call_id, account.username, account.billing_id, "out", says, plan.number)
         own = self._numbering.route_incoming(plan.number, "")
         if own is not None:
             contacts = self._contacts(own)

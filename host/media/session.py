@@ -3,6 +3,7 @@ the description is rewritten for the other side."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from firmware.wire.errors import PeerError
@@ -23,7 +24,8 @@ class MediaSessions:
 
     Args:
         relay: the relay.
-        rewritten: called with the description for the other side, or None when it can't be had.
+        rewritten: called with the description for the other side; None when the relay has no
+            port, empty when the peer's description can't be used.
     """
 
     def __init__(self, relay: RtpIoRelay, rewritten: Rewritten) -> None:
@@ -40,7 +42,7 @@ class MediaSessions:
             if audio is None or address is None or not _is_ip(address):
                 raise SdpPeerError("no audio with an address")
         except PeerError:
-            self._rewritten(call, step, None)
+            self._rewritten(call, step, b"")
             return
         peer = (address, audio.port)
         streams = session.media
@@ -52,10 +54,14 @@ class MediaSessions:
             # Hold after RFC 2543 (c=0.0.0.0) means something: that address stays.
             shown = address if address == "0.0.0.0" else self._relay.address
             ports = [relay_port if stream is audio else 0 for stream in streams]
-            self._rewritten(call, step, sdp.rewrite(body, shown, ports))
+            try:
+                rewritten = sdp.rewrite(body, shown, ports)
+            except PeerError:
+                rewritten = b""
+            self._rewritten(call, step, rewritten)
 
         me, other = (CALLER, CALLEE) if from_caller else (CALLEE, CALLER)
-        late = call.late_offer and step.kind in ("progress", "answer")
+        late = call.late_offer and step.kind == "answer"
         first = self._offerers.get(call.id)
         if first is None:
             self._offerers[call.id] = me
@@ -73,4 +79,9 @@ class MediaSessions:
 
 def _is_ip(text: str) -> bool:
     """A literal address: names are not looked up for strangers."""
-    return text.replace(".", "").isdecimal() or ":" in text
+    return _ADDRESS.fullmatch(text) is not None
+
+
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_ADDRESS = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}|[0-9A-Fa-f]{{0,4}}:[0-9A-Fa-f:.]{{1,41}}")
+"""An IPv4 address, or what has the letters of an IPv6 one (the relay reads it)."""

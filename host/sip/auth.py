@@ -95,20 +95,26 @@ class Authenticator:
         fresh = self._nonces.check(credentials.nonce, now, flow.address, NONCE_AGE_S)
         if fresh == "bad":
             return Denied(self.challenge(request, flow, now), None)
-        ha1 = (
-            _NOBODY if account is None else {"MD5": account.ha1_md5, "SHA-256": account.ha1_sha256}
-        )
+        # An account without a password (a trunk known by its address) has nobody's digest too:
+        # the digest of an empty secret is anybody's to compute.
+        if account is None or not account.ha1_md5 or not account.ha1_sha256:
+            known, ha1 = False, _NOBODY
+        else:
+            known, ha1 = True, {"MD5": account.ha1_md5, "SHA-256": account.ha1_sha256}
         good = digest.verify(credentials, request.method, ha1, request.body)
-        if account is None or not good:
+        if account is None or not known or not good:
             self.failures += 1
             self.guard.failed(flow.address, now)
             return self._forbidden(request, username)
         if fresh == "stale":
             return Denied(self.challenge(request, flow, now, stale=True), None)
-        # A nonce count passes once, but for the retransmission of a REGISTER (kept stateless).
-        if not self._used.accept(credentials.nonce, credentials.nc) and not (
-            request.method == "REGISTER" and self._registrar.is_repeat(request, account.id)
-        ):
+        # A nonce count passes once, but for the retransmission of a REGISTER, which is answered
+        # without state. Other requests that come again are known to the transaction layer.
+        bearer = 0
+        if request.method == "REGISTER":
+            branch = request.top_via.branch or ""
+            bearer = hash((request.call_id, request.cseq[0], branch, flow.port))
+        if not self._used.accept(credentials.nonce, credentials.nc, bearer):
             return Denied(self.challenge(request, flow, now, stale=True), None)
         self.guard.succeeded(flow.address)
         flow.prove()

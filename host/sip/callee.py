@@ -7,18 +7,26 @@ from typing import TYPE_CHECKING
 from firmware.wire.sip import reason as sip_reason
 from firmware.wire.sip import session_timer
 from firmware.wire.sip.dialog import Dialog
+from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.headers import Headers
 from firmware.wire.sip.message import Request, Response
 from firmware.wire.sip.transaction import ClientTransaction
+from firmware.wire.sip.uri import SipUri
 from host.calls.commands import Failure, PlaceLeg
-from host.sip.leg import ALLOW, SDP, SessionTimer, SipLeg, is_sdp, reason_cause
+from host.sip.leg import (
+    ALLOW,
+    MAX_INTERVAL_S,
+    SDP,
+    SessionTimer,
+    SipLeg,
+    accept_timer,
+    is_sdp,
+    reason_cause,
+)
 from host.sip.transport import Flow
 
 if TYPE_CHECKING:
     from host.sip.server import SipServer
-
-MAX_INTERVAL_S = 86_400
-"""No session interval that a peer asks for is longer."""
 
 
 class CalleeLeg(SipLeg):
@@ -45,7 +53,7 @@ class CalleeLeg(SipLeg):
         fields = {
             "Via": [server.via(flow)],
             "Max-Forwards": [str(place.hops)],
-            "From": [f"<sip:{place.caller}@{own}>;tag={self.tag}"],
+            "From": [f"<{caller_uri(place.caller, own)}>;tag={self.tag}"],
             "To": [f"<{uri}>"],
             "Call-ID": [server.random_token()],
             "CSeq": ["1 INVITE"],
@@ -95,7 +103,10 @@ class CalleeLeg(SipLeg):
 
     def _retry_interval(self, response: Response) -> bool:
         """RFC 4028, 7.3: ask again with the interval that the peer needs."""
-        seconds = session_timer.after_too_small(response, self._session_expires_s)
+        try:
+            seconds = session_timer.after_too_small(response, self._session_expires_s)
+        except SipPeerError:
+            return False
         if not self._session_expires_s < seconds <= MAX_INTERVAL_S:
             return False
         self._session_expires_s = seconds
@@ -112,22 +123,43 @@ class CalleeLeg(SipLeg):
         if self.dialog is not None:  # another fork, while the first waits for its ACK
             server.end_fork(transaction, response)
             return
-        self.dialog = Dialog.uac(self.invite, response)
+        try:
+            self.dialog = Dialog.uac(self.invite, response)
+        except SipPeerError:
+            self._unusable(transaction, response)
+            return
         self.peer_allows = response.headers.get("Allow") or ""
         cseq = response.cseq[0]
         if self.over:  # it crossed our CANCEL: acknowledge and hang up (RFC 3261, 15)
             self._accepted(transaction, cseq, b"")
             self.bye(16)
             return
-        self.remote_sdp = response.body
-        if self.local_sdp or not response.body:
+        if is_sdp(response):
+            self.remote_sdp = response.body
+        # A 2xx without a body stands by what the 183 said (RFC 3261, 13.2.1 wants it again).
+        sdp = self.remote_sdp
+        if self.local_sdp or not sdp:
             self._accepted(transaction, cseq, b"")
         else:
             self._answer = (transaction, cseq)
-        agreed = session_timer.accept_response(response)
+        agreed = accept_timer(response)
         if agreed is not None:
             self.keep_session(SessionTimer.start(agreed, "uac", server.now))
-        server.control.answered(self.leg, response.body, server.now)
+        server.control.answered(self.leg, sdp, server.now)
+
+    def _unusable(self, transaction: ClientTransaction, response: Response) -> None:
+        """A 2xx whose Contact or Record-Route can't be routed to: acknowledged and ended where
+        the INVITE went, so that the peer is not left in a call."""
+        response = response.copy()
+        response.headers.remove("Contact")
+        response.headers.remove("Record-Route")
+        self.dialog = Dialog.uac(self.invite, response)
+        self._accepted(transaction, response.cseq[0], b"")
+        self.bye(111)
+        if not self.over:
+            self.close()
+            failure = Failure(111, 502, "unusable answer")
+            self.server.control.failed(self.leg, failure, self.server.now)
 
     def acknowledge(self, sdp: bytes) -> None:
         """The caller's answer to the offer in the 2xx."""
@@ -168,3 +200,12 @@ class CalleeLeg(SipLeg):
         elif self._transaction is not None:
             self._transaction.cancel(self.server.now, (("Reason", sip_reason.format_q850(cause)),))
         self.close()
+
+
+def caller_uri(caller: str, own: str) -> str:
+    """Who calls, as From says it: escaped, since a stranger may have written it (RFC 3323, 4.1)."""
+    if not caller:
+        return "sip:anonymous@anonymous.invalid"
+    if caller.lstrip("+").isdecimal() and caller.isascii():
+        return f"sip:{caller}@{own}"
+    return f"{SipUri('sip', caller)}{own}"

@@ -30,13 +30,28 @@ class CallerLeg(SipLeg):
         transaction: ServerTransaction,
         request: Request,
         agreed: Agreement | None,
+        keep_flow: bool,
     ) -> None:
         super().__init__(server, flow, tag)
         self.transaction: ServerTransaction | None = transaction
         self.remote_sdp = request.body
         self.peer_allows = request.headers.get("Allow") or ""
         self.acknowledged = False
+        self._keep_flow = keep_flow
+        """Requests in the dialog keep to the flow of the INVITE (customers behind NAT)."""
+        self._bye_cause = 0
+        """Cause of a BYE that waits for the ACK; 0: none waits."""
         self._agreed = agreed
+
+    def next_hop(self) -> Flow:
+        """Carriers and trunks are reached where Contact or Record-Route says (12.2.1.1)."""
+        if self._keep_flow or self.dialog is None:
+            return self.flow
+        return self.server.flow_for_dialog(self.dialog, self.flow)
+
+    @property
+    def unanswered(self) -> bool:
+        return self.transaction is not None
 
     def _response(self, status: int, reason: str | None = None) -> Response:
         assert self.transaction is not None
@@ -66,6 +81,7 @@ class CallerLeg(SipLeg):
         self.agree(response)
         self._make_dialog(response)
         transaction, self.transaction = self.transaction, None
+        assert transaction is not None
         transaction.respond(response, self.server.now)
 
     def _make_dialog(self, response: Response) -> None:
@@ -114,18 +130,19 @@ class CallerLeg(SipLeg):
     def receive_ack(self, request: Request) -> None:
         if not self.acknowledged:
             self.acknowledged = True
-            if request.body and not self.remote_sdp:
+            if self._bye_cause:
+                self._leave(self._bye_cause)
+            elif not self.remote_sdp:
                 self.remote_sdp = request.body
                 self.server.control.acknowledged(self.leg, request.body, self.server.now)
             return
         super().receive_ack(request)
 
     def ack_timed_out(self) -> None:
-        """No ACK for our 200 in 64*T1: the session is ended (RFC 3261, 13.3.1.4)."""
-        if self.over:
-            return
-        self.bye(102)
-        self.lost(102, "no ACK")
+        if self._bye_cause:
+            self._leave(self._bye_cause)
+        else:
+            super().ack_timed_out()
 
     def end(self, cause: int) -> None:
         """Call control hangs up."""
@@ -137,7 +154,15 @@ class CallerLeg(SipLeg):
         if self._pending is not None:
             self.respond(self._pending, 487)
             self._pending = None
-        # A BYE may not overtake the ACK of a UAC that is slow (RFC 3261, 15): ours may, since
-        # the money is gone; the peer answers it or 481, and the layer stops either way.
+        if not self.acknowledged:
+            # A BYE that overtakes the 200 would find no dialog, and the 200 then starts a call
+            # that nobody is in: it waits for the ACK, or for its time-out (RFC 3261, 15).
+            self._bye_cause = cause
+            self.keep_session(None)
+            return
+        self._leave(cause)
+
+    def _leave(self, cause: int) -> None:
+        self._bye_cause = 0
         self.bye(cause)
         self.close()

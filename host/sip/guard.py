@@ -55,18 +55,27 @@ class Guard:
 class UsedNonces:
     """Lets each nonce and nonce count pass once (RFC 7616, 5.5), in fixed memory.
 
+    The very request that used it first may come again, if it names itself (`bearer`).
+
     A table of hashes: a use is forgotten when another one falls on its slot. With the default
     size that takes a hundred thousand authentications on average, and nonces die of age first.
     """
 
     def __init__(self, slots: int = 1 << 17) -> None:
         self._slots = array("q", bytes(8 * slots))
+        self._bearers = array("q", bytes(8 * slots))
 
-    def accept(self, nonce: str, count: int | None) -> bool:
-        """True for the first use; call it only for a response that has been verified."""
+    def accept(self, nonce: str, count: int | None, bearer: int = 0) -> bool:
+        """True for the first use; call it only for a response that has been verified.
+
+        Args:
+            bearer: hash of what makes a request the same when it is repeated; 0: no repetition
+                passes.
+        """
         mark = hash((nonce, count)) or 1
         slot = mark % len(self._slots)
         if self._slots[slot] == mark:
-            return False
+            return bearer != 0 and self._bearers[slot] == bearer
         self._slots[slot] = mark
+        self._bearers[slot] = bearer
         return True

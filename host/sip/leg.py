@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from firmware.wire.sip import reason as sip_reason
 from firmware.wire.sip import session_timer
+from firmware.wire.sip.address import NameAddr
 from firmware.wire.sip.dialog import Dialog
 from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.message import Request, Response, response_to
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"
 SDP = "application/sdp"
+REFRESH_RETRY_S = 3.0
+"""A refresh that met another request, or a passing failure, is tried again (RFC 3261, 14.1)."""
+MAX_INTERVAL_S = 86_400
+"""No session interval that a peer asks for is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,11 @@ class SipLeg:
         """The last description that the peer gave us."""
         self._pending: ServerTransaction | None = None
         """The peer's re-INVITE or UPDATE that call control is working on."""
+        self._pending_offer = b""
         self._reinvite: ClientTransaction | None = None
         """Our re-INVITE or UPDATE that is out."""
+        self._reoffer = b""
+        """The description in it; ours from the peer's 2xx on."""
         self._refreshing = False
         self._late_reinvite = False
         self._timer: SessionTimer | None = None
@@ -117,7 +126,7 @@ class SipLeg:
             body=sdp,
             content_type=SDP if sdp else None,
         )
-        transaction.acknowledge(ack)
+        transaction.acknowledge(ack, flow)
         self.server.layer.send(ack, flow)
 
     def send_info(self, content_type: str, body: bytes) -> None:
@@ -164,14 +173,23 @@ class SipLeg:
             if "UPDATE" in self.peer_allows:
                 self._reinvite = self.request("UPDATE", headers=headers, contact=True)
             else:
+                self._reoffer = self.local_sdp
                 self._reinvite = self.request(
                     "INVITE",
-                    headers=headers,
+                    headers=(("Allow", ALLOW), *headers),
                     contact=True,
                     body=self.local_sdp,
                     content_type=SDP if self.local_sdp else None,
                 )
-        self.server.deadlines.arm(self.tag, timer.expires_at)
+            self.server.deadlines.arm(self.tag, timer.expires_at)
+        elif timer.we_refresh:  # something else is under way
+            self._refresh_later(timer)
+        else:
+            self.server.deadlines.arm(self.tag, timer.expires_at)
+
+    def _refresh_later(self, timer: SessionTimer) -> None:
+        at = min(self.server.now + REFRESH_RETRY_S, timer.expires_at)
+        self.server.deadlines.arm(self.tag, at)
 
     def lost(self, cause: int, detail: str) -> None:
         """The leg is gone without a word from call control: tell it, and forget the leg."""
@@ -194,8 +212,11 @@ class SipLeg:
         elif method in ("INVITE", "UPDATE"):
             self._on_modify(transaction, request)
         elif method == "INFO":
-            self.respond(transaction, 200)
             content_type = request.headers.get("Content-Type") or ""
+            if request.body and not content_type:
+                self.respond(transaction, 400, "Missing Content-Type")
+                return
+            self.respond(transaction, 200)
             if request.body:
                 self.server.control.info(self.leg, content_type, request.body)
         elif method == "OPTIONS":
@@ -221,17 +242,30 @@ class SipLeg:
     def _on_modify(self, transaction: ServerTransaction, request: Request) -> None:
         assert self.dialog is not None
         body, update = request.body, request.method == "UPDATE"
-        if self._pending is not None or self._reinvite is not None:
-            self.respond(transaction, 491)
+        offers = bool(body) or not update
+        if offers and self._reinvite is not None and (self._reoffer or self._reinvite.invite):
+            self.respond(transaction, 491)  # RFC 3261, 14.2; RFC 3311, 5.2
+            return
+        if self._pending is not None or (offers and self.unanswered):
+            response = response_to(request, 500, to_tag=self.tag)
+            seconds = int(self.server.random_token()[:4], 16) % 11
+            response.headers.set("Retry-After", str(seconds))
+            transaction.respond(response, self.server.now)
+            return
+        unknown = unsupported(request)
+        if unknown:
+            response = response_to(request, 420, to_tag=self.tag)
+            response.headers.set("Unsupported", ", ".join(unknown))
+            transaction.respond(response, self.server.now)
             return
         if body and not is_sdp(request):
             response = response_to(request, 415, to_tag=self.tag)
             response.headers.set("Accept", SDP)
             transaction.respond(response, self.server.now)
             return
-        self.dialog.refresh_target(request)
         if not self._settle_timer(transaction, request):
             return
+        self.dialog.refresh_target(request)
         if body and body != self.remote_sdp:
             self._pending = transaction
             self._pending_offer = body
@@ -250,8 +284,15 @@ class SipLeg:
         self._agreed = agreed
         return True
 
+    @property
+    def unanswered(self) -> bool:
+        """True while the peer's first offer has no answer."""
+        return False
+
     def _accept(self, transaction: ServerTransaction, sdp: bytes) -> None:
         request: Any = transaction.request
+        if transaction.invite:
+            transaction.user = self  # it is told when no ACK comes
         response = response_to(request, 200, to_tag=self.tag)
         self.fill_2xx(response, sdp)
         self.agree(response)
@@ -285,6 +326,13 @@ class SipLeg:
                 self.remote_sdp = request.body
                 self.server.control.address_changed(self.leg, request.body, self.server.now)
 
+    def ack_timed_out(self) -> None:
+        """No ACK for our 200 in 64*T1: the session is ended (RFC 3261, 13.3.1.4)."""
+        if self.over:
+            return
+        self.bye(102)
+        self.lost(102, "no ACK")
+
     # --- our own re-INVITE and UPDATE ---
 
     def modify(self, sdp: bytes, update: bool) -> None:
@@ -295,7 +343,7 @@ class SipLeg:
             self.server.control.modify_failed(self.leg, 491, self.server.now)
             return
         method = "UPDATE" if update and "UPDATE" in self.peer_allows else "INVITE"
-        self.local_sdp = sdp
+        self._reoffer = sdp
         self._reinvite = self.request(
             method,
             headers=(("Allow", ALLOW), ("Supported", "timer")),
@@ -325,17 +373,22 @@ class SipLeg:
             self._reinvite = None
             self._on_reinvite_answer(transaction, response, method)
         elif response.status in (408, 481) and method != "BYE" and not self.over:
-            self.lost(102, f"{method} got {response.status}")
+            self.bye(41)  # RFC 3261, 12.2.1.2
+            self.lost(41, f"{method} got {response.status}")
 
     def _on_reinvite_answer(
         self, transaction: ClientTransaction, response: Response, method: str
     ) -> None:
         assert self.dialog is not None
         ok = 200 <= response.status < 300
+        reoffer, self._reoffer = self._reoffer, b""
         if ok:
-            self.dialog.refresh_target(response)
+            with suppress(SipPeerError):  # a Contact that can't be used: the old one stands
+                self.dialog.refresh_target(response)
             if method == "INVITE":
                 self.send_ack(transaction, response.cseq[0])
+            if reoffer:
+                self.local_sdp = reoffer
         refreshing, self._refreshing = self._refreshing, False
         if self.over:
             return
@@ -345,16 +398,31 @@ class SipLeg:
             self.bye(41)
             self.lost(41, f"{method} got {response.status}")
         elif refreshing:
-            if ok and self._timer is not None:
-                agreed = session_timer.accept_response(response)
-                self.keep_session(
-                    SessionTimer.start(agreed, "uac", self.server.now) if agreed else None
-                )
+            self._refreshed(response, ok)
         elif ok:
-            self.remote_sdp = response.body
-            self.server.control.modified(self.leg, response.body, self.server.now)
+            sdp = response.body if is_sdp(response) else b""
+            self.remote_sdp = sdp
+            self.server.control.modified(self.leg, sdp, self.server.now)
         else:
             self.server.control.modify_failed(self.leg, response.status, self.server.now)
+
+    def _refreshed(self, response: Response, ok: bool) -> None:
+        """Our refresh was answered: run on, or ask again (RFC 4028, 7.3 and 10)."""
+        timer, now = self._timer, self.server.now
+        if timer is None:
+            return
+        if ok:
+            agreed = accept_timer(response)
+            self.keep_session(SessionTimer.start(agreed, "uac", now) if agreed else None)
+            return
+        if response.status == 422:
+            with suppress(SipPeerError):
+                wanted_s = session_timer.after_too_small(response, timer.interval_s)
+                if timer.interval_s < wanted_s <= MAX_INTERVAL_S:
+                    self._timer = timer = replace(timer, interval_s=wanted_s)
+                    self.server.deadlines.arm(self.tag, now)
+                    return
+        self._refresh_later(timer)
 
     def timed_out(self, transaction: ClientTransaction) -> None:
         """A request of ours got no final answer (Timer B or F)."""
@@ -386,6 +454,34 @@ def answer_timer(
         response.headers.set("Min-SE", str(agreed.min_se_s))
         return response
     return agreed
+
+
+def accept_timer(response: Response) -> session_timer.Agreement | None:
+    """What a 2xx says of the session timer; a field that can't be read says nothing."""
+    try:
+        return session_timer.accept_response(response)
+    except SipPeerError:
+        return None
+
+
+def unsupported(request: Request) -> list[str]:
+    """Option tags that the peer requires and we do not know (RFC 3261, 8.2.2.3)."""
+    return [option for option in request.headers.get_all("Require") if option.lower() != "timer"]
+
+
+def check_dialog(request: Request) -> None:
+    """See that an INVITE can make a dialog, before anything is done for it (RFC 3261, 12.1.1).
+
+    Raises:
+        SipPeerError: Contact or Record-Route is missing or can't be used (400).
+    """
+    contacts = request.contacts
+    if len(contacts) != 1 or contacts[0].uri.scheme not in ("sip", "sips"):
+        raise SipPeerError(400, "One SIP Contact Needed", request)
+    if "Record-Route" in request.headers.fields:
+        for route in request.headers.get_all("Record-Route"):
+            if NameAddr.parse(route).uri.scheme not in ("sip", "sips"):
+                raise SipPeerError(400, "Malformed Record-Route", request)
 
 
 def is_sdp(message: Request | Response) -> bool:

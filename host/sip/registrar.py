@@ -52,6 +52,8 @@ class Registrar:
         self._changed = changed
         self._bindings: dict[int, dict[str, Binding]] = {}
         self._deadlines = Deadlines()
+        self._streams: dict[Flow, set[tuple[int, str]]] = {}
+        """Bindings of each connection, so that strangers' connections close at no cost."""
         self.count = 0
 
     def register(
@@ -127,12 +129,6 @@ class Registrar:
             response.headers.add("Contact", f"{value};q={b.q}" if b.q else value)
         return response
 
-    def is_repeat(self, request: Request, account_id: int) -> bool:
-        """True when a binding stands that came of this very REGISTER."""
-        call_id, cseq = request.call_id, request.cseq[0]
-        mine = self._bindings.get(account_id, {}).values()
-        return any(b.call_id == call_id and b.cseq == cseq for b in mine)
-
     def contacts(self, account_id: int, now: float) -> list[Contact]:
         """Live contacts of an account, latest registration last."""
         return [
@@ -151,10 +147,8 @@ class Registrar:
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection is gone: what registered over it can't be reached any more."""
-        for mine in list(self._bindings.values()):
-            for binding in list(mine.values()):
-                if binding.flow is flow:
-                    self._remove(binding)
+        for account_id, key in list(self._streams.get(flow, ())):
+            self._remove(self._bindings[account_id][key])
 
     @property
     def next_deadline(self) -> float | None:
@@ -170,7 +164,12 @@ class Registrar:
 
     def _keep(self, binding: Binding, new: bool) -> None:
         mine = self._bindings.setdefault(binding.account_id, {})
+        known = mine.pop(binding.key, None)
+        if known is not None:
+            self._leave_stream(known)
         mine[binding.key] = binding
+        if binding.flow.reliable:
+            self._streams.setdefault(binding.flow, set()).add((binding.account_id, binding.key))
         self._deadlines.arm(f"{binding.account_id} {binding.key}", binding.expires_at)
         if new:
             self.count += 1
@@ -180,12 +179,20 @@ class Registrar:
     def _remove(self, binding: Binding) -> None:
         mine = self._bindings[binding.account_id]
         del mine[binding.key]
+        self._leave_stream(binding)
         if not mine:
             del self._bindings[binding.account_id]
         self._deadlines.disarm(f"{binding.account_id} {binding.key}")
         self.count -= 1
         if self._changed is not None:
             self._changed(binding, False)
+
+    def _leave_stream(self, binding: Binding) -> None:
+        theirs = self._streams.get(binding.flow) if binding.flow.reliable else None
+        if theirs is not None:
+            theirs.discard((binding.account_id, binding.key))
+            if not theirs:
+                del self._streams[binding.flow]
 
 
 def contact_key(contact: NameAddr) -> str:

@@ -36,7 +36,7 @@ from host.settings import SipSettings
 from host.sip.auth import Authenticator, Denied
 from host.sip.callee import CalleeLeg
 from host.sip.caller import CallerLeg
-from host.sip.leg import ALLOW, SipLeg, answer_timer, is_sdp
+from host.sip.leg import ALLOW, SipLeg, answer_timer, check_dialog, is_sdp, unsupported
 from host.sip.registrar import Binding, Registrar
 from host.sip.transport import Flow
 
@@ -184,11 +184,17 @@ class SipServer:
             self._register(request, flow)
             return
         to_tag = request.to.tag
-        if to_tag is not None or method == "CANCEL":
-            if method == "CANCEL" or to_tag in self._legs:
+        if method == "CANCEL":
+            if self.layer.knows(request, "INVITE") or self.layer.knows(request):
+                self._dispatch(self.layer.receive(request, flow, self.now))
+            else:  # a stranger's leaves nothing behind (RFC 3261, 8.2.7)
+                flow.send(response_to(request, 481, to_tag="none").to_bytes())
+            return
+        if to_tag is not None:
+            if to_tag in self._legs:
                 self._dispatch(self.layer.receive(request, flow, self.now))
             else:
-                self._no_dialog(request, to_tag or "", flow)
+                self._no_dialog(request, to_tag, flow)
             return
         if method == "INVITE":
             self._invite(request, flow)
@@ -250,42 +256,45 @@ class SipServer:
             if account is None and request.headers.get("Authorization") is None:
                 flow.send(self._authenticator.challenge(request, flow, self.now).to_bytes())
                 return
-        if self.closing or self._overloaded():
+        if (self.closing or self._overloaded()) and not self.layer.knows(request):
             response = response_to(request, 503, to_tag="overload")
             response.headers.set("Retry-After", "2")
             self.counts["overload"] += 1
             flow.send(response.to_bytes())
             return
+        by_digest = carrier is None and account is None
+        if by_digest:
+            # Before there is a transaction: who can't prove to be somebody leaves nothing behind.
+            found = self._authenticator.check(request, flow, self.now)
+            if not isinstance(found, Denied):
+                account = found
+            elif not self.layer.knows(request):
+                if found.reason is not None:
+                    self.counts["bad credentials"] += 1
+                flow.send(found.response.to_bytes())
+                return
         event = self.layer.receive(request, flow, self.now)
         if not isinstance(event, RequestReceived):
             self._dispatch(event)
             return
         transaction = event.transaction
-        if carrier is None and account is None:
-            found = self._authenticator.check(request, flow, self.now)
-            if isinstance(found, Denied):
-                if found.reason is not None:
-                    self.counts["bad credentials"] += 1
-                transaction.respond(found.response, self.now)
-                return
-            account = found
-        problem = self._unacceptable(request)
-        if problem is not None:
-            transaction.respond(problem, self.now)
-            return
-        agreed = answer_timer(request, self.settings)
+        try:
+            problem = self._unacceptable(request)
+            agreed = answer_timer(request, self.settings) if problem is None else problem
+        except SipPeerError as error:
+            agreed = response_to(request, error.status, error.reason, to_tag="refused")
         if isinstance(agreed, Response):
             transaction.respond(agreed, self.now)
             return
         tag = self.random_token()
-        leg = CallerLeg(self, flow, tag, transaction, request, agreed)
+        leg = CallerLeg(self, flow, tag, transaction, request, agreed, keep_flow=by_digest)
         transaction.user = leg
         transaction.respond(response_to(request, 100), self.now)
         self._offer(leg, request, carrier, account)
 
     def _unacceptable(self, request: Request) -> Response | None:
         """What RFC 3261, 8.2 asks to be checked before an INVITE is taken."""
-        unknown = [option for option in request.headers.get_all("Require") if option != "timer"]
+        unknown = unsupported(request)
         tag = "refused"
         if unknown:
             response = response_to(request, 420, to_tag=tag)
@@ -295,11 +304,9 @@ class SipServer:
             response = response_to(request, 415, to_tag=tag)
             response.headers.set("Accept", "application/sdp")
             return response
-        hops = request.headers.get("Max-Forwards")
-        if hops is not None and hops.strip() == "0":
+        if _hops(request) == 0:
             return response_to(request, 483, to_tag=tag)
-        if "Contact" not in request.headers:
-            return response_to(request, 400, "Missing Contact", to_tag=tag)
+        check_dialog(request)
         return None
 
     def _offer(
@@ -349,7 +356,12 @@ class SipServer:
         elif isinstance(event, RequestReceived):
             leg = self._legs.get(event.request.to.tag or "")
             if leg is not None and self._same_dialog(leg, event.request):
-                leg.receive_request(event.transaction, event.request)
+                try:
+                    leg.receive_request(event.transaction, event.request)
+                except SipPeerError as error:
+                    if not event.transaction.open:
+                        raise
+                    leg.respond(event.transaction, error.status, error.reason)
             else:
                 event.transaction.respond(response_to(event.request, 481), self.now)
         elif isinstance(event, AckReceived):
@@ -367,7 +379,7 @@ class SipServer:
                 leg.timed_out(event.transaction)
         elif isinstance(event, AckTimedOut):
             leg = event.transaction.user
-            if isinstance(leg, CallerLeg):
+            if leg is not None and event.transaction.accepted:
                 leg.ack_timed_out()
         else:
             self.counts["stray response"] += 1
@@ -385,6 +397,8 @@ class SipServer:
     def forget(self, leg: SipLeg) -> None:
         self._legs.pop(leg.tag, None)
         self.deadlines.disarm(leg.tag)
+        if leg.dialog is None:
+            return
         ended = self._ended
         ended[leg.tag] = self.now + BYE_MEMORY_S
         while ended:
@@ -410,8 +424,9 @@ class SipServer:
         """A second 2xx of a call that forked on its way: acknowledged and ended at once."""
         dialog = Dialog.uac(None, response)
         flow: Any = transaction.flow
+        flow = self.flow_for_dialog(dialog, flow)
         ack = dialog.ack(response.cseq[0], via=self.via(flow))
-        transaction.acknowledge(ack)
+        transaction.acknowledge(ack, flow)
         self.layer.send(ack, flow)
         headers = (("Reason", sip_reason.format_q850(16)),)
         bye = dialog.request("BYE", via=self.via(flow), headers=headers)
@@ -433,6 +448,7 @@ class SipServer:
     def place(self, command: PlaceLeg) -> None:
         """Send the INVITE for a callee leg."""
         target = command.target
+        flow: Flow | None
         if isinstance(target, Carrier):
             flow = self._open_flow(target.transport, target.address, target.port, None)
             number = target.prefix + command.callee.lstrip("+")
@@ -451,7 +467,10 @@ class SipServer:
         self._legs[tag] = CalleeLeg(self, flow, tag, command, uri, fixed)
 
     def _contact_flow(self, target: Contact) -> tuple[Flow | None, str, bool]:
-        uri = SipUri.parse(target.uri)
+        try:
+            uri = SipUri.parse(target.uri)
+        except SipPeerError:  # a trunk's contact as an operator wrote it
+            return None, target.uri, False
         if isinstance(target.flow, Binding):
             flow = target.flow.flow
             if target.flow.to_source or flow.reliable:
@@ -459,6 +478,8 @@ class SipServer:
             port = uri.port or 5060
             return self._open_flow("udp", uri.host, port, target.pop), target.uri, True
         transport = (uri.param("transport") or "udp").lower()
+        if not _is_address(uri.host.strip("[]")):  # names are not looked up
+            return None, target.uri, False
         return self._open_flow(transport, uri.host, uri.port or 5060, None), target.uri, False
 
 

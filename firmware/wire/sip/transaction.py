@@ -126,17 +126,9 @@ class TransactionLayer:
         """Take a message that `parse` gave; None if the layer has dealt with it."""
         if isinstance(message, Response):
             return self._response(message, flow, now)
-        via = message.top_via
-        branch = via.branch
         method = message.method
         number = message.cseq[0]
-        if branch is not None and len(branch) > 7 and branch[:7] == COOKIE:
-            prefix = f"{branch}\n{via.host}\n{via.port}\n"
-        else:
-            # RFC 2543 peers (17.2.3): the tuple instead. To tags are left out, for the ACK has
-            # one that its INVITE had not; the CSeq tells requests of a dialog apart.
-            tag = message.from_.tag
-            prefix = f"{message.uri}\n{tag}\n{message.call_id}\n{number}\n{via}\n"
+        prefix = _key_prefix(message)
         key = prefix + ("INVITE" if method == "ACK" else method)
         known = self._server.get(key)
         if method == "ACK":
@@ -162,6 +154,13 @@ class TransactionLayer:
         transaction = ServerTransaction(self, key, message, flow)
         self._server[key] = transaction
         return RequestReceived(transaction, message, flow)
+
+    def knows(self, request: Request, method: str = "") -> bool:
+        """Whether this request, or one of `method` on its branch, came before (17.2.3).
+
+        Lets a user turn strangers away without state and still tell repetitions apart.
+        """
+        return _key_prefix(request) + (method or request.method) in self._server
 
     def _response(self, response: Response, flow: Flow, now: float) -> Event | None:
         vias = response.headers.fields["Via"]
@@ -304,3 +303,15 @@ class TransactionLayer:
     def drop_client(self, key: str) -> None:
         """Forget at once."""
         self._client.pop(key, None)
+
+
+def _key_prefix(request: Request) -> str:
+    """What requests of one transaction share (17.2.3), ACK and CANCEL included."""
+    via = request.top_via
+    branch = via.branch
+    if branch is not None and len(branch) > 7 and branch[:7] == COOKIE:
+        return f"{branch}\n{via.host}\n{via.port}\n"
+    # RFC 2543 peers: the tuple instead. To tags are left out, for the ACK has one that its
+    # INVITE had not; the CSeq tells requests of a dialog apart.
+    tag, number = request.from_.tag, request.cseq[0]
+    return f"{request.uri}\n{tag}\n{request.call_id}\n{number}\n{via}\n"
