@@ -16,6 +16,7 @@ import secrets
 import signal
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ from host.sip.registrar import Binding, Registrar
 from host.sip.server import SipServer
 from host.sip.transport import Transports
 from host.store.sqlite import open_reader
-from host.store.writer import GroupCommitWriter
+from host.store.writer import Delivery, GroupCommitWriter
 
 SUPERVISE_S = 30.0
 LAG_OVERLOAD_S = 0.5
@@ -79,6 +80,7 @@ class Host:
         self._armed_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._beat_at = 0.0
+        self._deliveries: deque[Delivery] = deque()
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._sends: dict[type, Callable[[Any], None]] = {
@@ -147,9 +149,11 @@ class Host:
             new_call_id=self._new_call_id,
             random_token=Tokens(),
             clock=self.clock,
-            changed=self._carry_out,
+            carry_out=self._carry_out,
+            changed=self._rearm,
+            batch_over=self._take_deliveries,
         )
-        self.transports = Transports(self.sip)
+        self.transports = Transports(self.sip, settings.sip.batch_ms / 1000)
         for listener in settings.listeners:
             bound = await self.transports.open(listener)
             self.log.info(
@@ -255,13 +259,12 @@ class Host:
     # --- call control's commands ---
 
     def _carry_out(self) -> None:
-        """Carry out commands until there are none, then look after the timer."""
+        """Carry out commands until there are none."""
         control, sends = self.control, self._sends
         while control.commands:
             commands, control.commands = control.commands, []
             for command in commands:
                 sends[type(command)](command)
-        self._rearm()
 
     def _place(self, command: PlaceLeg) -> None:
         self.sip.place(command)
@@ -356,14 +359,21 @@ class Host:
             cost=sum(leg.cost for leg in result),
         )
 
-    def _deliver(self, delivery: list[tuple[Callable[[object], None], object]]) -> None:
-        """From the writer's thread: one wake-up of the loop for a whole batch."""
-        self.loop.call_soon_threadsafe(self._delivered, delivery)
+    def _deliver(self, delivery: Delivery) -> None:
+        """From the writer's thread: one wake-up of the loop for a whole batch, or none when the
+        loop looks by itself at every tick."""
+        self._deliveries.append(delivery)
+        if not self.transports.ticking:
+            self.loop.call_soon_threadsafe(self._delivered)
 
-    def _delivered(self, delivery: list[tuple[Callable[[object], None], object]]) -> None:
+    def _take_deliveries(self) -> None:
+        while self._deliveries:
+            for done, result in self._deliveries.popleft():
+                done(result)
+
+    def _delivered(self) -> None:
         self.sip.now = self.clock()
-        for done, result in delivery:
-            done(result)
+        self._take_deliveries()
         self.sip.flush()
 
     # --- what shells report ---

@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, cast
 
 from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.message import KeepAlive, Request, Response, StreamParser
@@ -19,6 +19,11 @@ from host.settings import Listener
 MAX_CONNECTIONS = 4_096
 IDLE_UNPROVEN_S = 32
 """A connection over which nobody has authenticated is closed after so long in silence."""
+BUFFER_OCTETS = 4 << 20
+MAX_DRAIN = 256
+"""Datagrams that are taken from one socket before others have their turn."""
+QUIET_TICKS = 3
+"""After so many ticks without a datagram the sockets are waited for again."""
 MAX_QUEUED = 1 << 20
 """Octets that may wait for a peer that does not read; then its connection is dropped."""
 
@@ -49,6 +54,7 @@ class Receiver(Protocol):
     def datagram(self, data: bytes, flow: Flow) -> None: ...
     def message(self, message: Request | Response, flow: Flow) -> None: ...
     def bad_message(self, error: SipPeerError, flow: Flow) -> None: ...
+    def drained(self) -> None: ...
     def closed(self, flow: Flow) -> None: ...
 
 
@@ -68,9 +74,7 @@ class UdpFlow:
         """Nothing is kept for a datagram's sender."""
 
     def send(self, data: bytes) -> None:
-        transport = self.endpoint.transport
-        if transport is not None and not transport.is_closing():
-            transport.sendto(data, (self.address, self.port))
+        self.endpoint.send(data, (self.address, self.port))
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -84,22 +88,47 @@ class UdpFlow:
         return hash((self.address, self.port))
 
 
-class UdpEndpoint(asyncio.DatagramProtocol):
-    """One UDP socket."""
+class UdpEndpoint:
+    """One UDP socket, read by `Transports`."""
 
     def __init__(self, listener: Listener, receiver: Receiver) -> None:
-        self.listener = listener
-        self.transport: asyncio.DatagramTransport | None = None
+        """Bind the listener's address.
+
+        Raises:
+            OSError: the address is taken or not ours.
+        """
+        family = socket.AF_INET6 if ":" in listener.address else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_OCTETS)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_OCTETS)
+            self.socket.bind((listener.address, listener.port))
+        except OSError:
+            self.socket.close()
+            raise
+        self.socket.setblocking(False)
+        self.listener = replace(listener, port=self.socket.getsockname()[1])
+        self.unsent = 0
         self._receive = receiver.datagram
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
+    def drain(self) -> int:
+        """Take what has come, at most `MAX_DRAIN` datagrams; answers how many there were."""
+        receive, take = self._receive, self.socket.recvfrom
+        for count in range(MAX_DRAIN):
+            try:
+                data, source = take(65_535)
+            except BlockingIOError:
+                return count
+            except OSError:  # ICMP said that a peer is not there: its transaction's timer sees it
+                continue
+            receive(data, UdpFlow(self, source[0], source[1]))
+        return MAX_DRAIN
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self._receive(data, UdpFlow(self, addr[0], addr[1]))
-
-    def error_received(self, exc: Exception) -> None:
-        """ICMP said that a peer is not there; the transaction's timer will see it too."""
+    def send(self, data: bytes, address: tuple[str, int]) -> None:
+        try:
+            self.socket.sendto(data, address)
+        except OSError:  # the queue is full, or there is no way: as if lost on the way
+            self.unsent += 1
 
 
 class StreamFlow(asyncio.Protocol):
@@ -114,6 +143,8 @@ class StreamFlow(asyncio.Protocol):
         self.address = ""
         self.port = 0
         self.proven = False
+        self.closed = False
+        """The connection is gone, or did not come about: the next request opens another."""
         self._receiver = receiver
         self._connections = connections
         self._parser = StreamParser()
@@ -122,7 +153,8 @@ class StreamFlow(asyncio.Protocol):
         self._waiting: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # uvloop's transports are none of asyncio's classes, though they do what those do.
+        transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         self.address, self.port = peer[0], peer[1]
         if len(self._connections) >= MAX_CONNECTIONS:
@@ -169,6 +201,7 @@ class StreamFlow(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._transport = None
+        self.closed = True
         if self._idle is not None:
             self._idle.cancel()
         self._receiver.closed(self)
@@ -176,6 +209,7 @@ class StreamFlow(asyncio.Protocol):
     def failed(self) -> None:
         """A connection that we opened did not come about."""
         self._waiting.clear()
+        self.closed = True
         self._receiver.closed(self)
 
     def send(self, data: bytes) -> None:
@@ -192,8 +226,14 @@ class StreamFlow(asyncio.Protocol):
 class Transports:
     """All listeners of one host, and the connections that it opens itself."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, tick_s: float = 0.0) -> None:
+        """With `tick_s` datagrams are taken in batches, so far apart, while they keep coming."""
         self._receiver = receiver
+        self._tick_s = tick_s
+        self._quiet = 0
+        self._closed = False
+        self.ticking = False
+        """True while `Receiver.drained` is called once a tick, whatever comes."""
         self._servers: list[asyncio.AbstractServer] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.endpoints: list[UdpEndpoint] = []
@@ -211,13 +251,10 @@ class Transports:
         loop = asyncio.get_running_loop()
         if listener.transport == "udp":
             endpoint = UdpEndpoint(listener, self._receiver)
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: endpoint, local_addr=(listener.address, listener.port)
-            )
-            _enlarge_buffers(transport)
-            listener = _bound(listener, transport.get_extra_info("sockname")[1])
-            endpoint.listener = listener
+            listener = endpoint.listener
             self.endpoints.append(endpoint)
+            if not self.ticking:
+                loop.add_reader(endpoint.socket.fileno(), self._readable)
         else:
             context = _server_context(listener) if listener.transport == "tls" else None
             bound = [listener]
@@ -233,6 +270,38 @@ class Transports:
         self._listeners.append(listener)
         return listener
 
+    # Under load every datagram would wake the loop, and a wake-up costs as much as the datagram.
+    # So after the first one the sockets are looked at once a tick, until they are quiet again.
+
+    def _readable(self) -> None:
+        """The first datagram after a quiet time: taken at once."""
+        loop = asyncio.get_running_loop()
+        if self._tick_s:
+            self.ticking = True
+            for endpoint in self.endpoints:
+                loop.remove_reader(endpoint.socket.fileno())
+            self._quiet = 0
+            loop.call_later(self._tick_s, self._tick)
+        self._drain()
+
+    def _drain(self) -> int:
+        count = sum([endpoint.drain() for endpoint in self.endpoints])
+        self._receiver.drained()
+        return count
+
+    def _tick(self) -> None:
+        if self._closed:
+            return
+        loop = asyncio.get_running_loop()
+        self._quiet = 0 if self._drain() else self._quiet + 1
+        if self._quiet < QUIET_TICKS:
+            loop.call_later(self._tick_s, self._tick)
+            return
+        self.ticking = False
+        for endpoint in self.endpoints:
+            loop.add_reader(endpoint.socket.fileno(), self._readable)
+        self._receiver.drained()  # what another thread left while it still saw `ticking`
+
     def flow_to(
         self, transport: str, address: str, port: int, pop: str | None = None
     ) -> Flow | None:
@@ -244,7 +313,7 @@ class Transports:
             return UdpFlow(self.endpoints[0], address, port) if self.endpoints else None
         key = (transport, address, port)
         flow = self._outgoing.get(key)
-        if flow is not None:
+        if flow is not None and not flow.closed:
             return flow
         listener = next((x for x in self._listeners if x.transport == transport), None)
         if listener is None:
@@ -269,20 +338,17 @@ class Transports:
             self._outgoing.pop(key, None)
             flow.failed()
 
-    def forget(self, flow: Flow) -> None:
-        """A connection is gone: the next request opens another."""
-        for key, known in list(self._outgoing.items()):
-            if known is flow:
-                del self._outgoing[key]
-
     async def close(self) -> None:
         for server in self._servers:
             server.close()
         for connection in list(self.connections):
             connection.close()
+        self._closed = True
+        loop = asyncio.get_running_loop()
         for endpoint in self.endpoints:
-            if endpoint.transport is not None:
-                endpoint.transport.close()
+            if not self.ticking:
+                loop.remove_reader(endpoint.socket.fileno())
+            endpoint.socket.close()
         await asyncio.sleep(0)
 
 
@@ -295,10 +361,3 @@ def _server_context(listener: Listener) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(listener.certificate, listener.key)
     return context
-
-
-def _enlarge_buffers(transport: asyncio.BaseTransport) -> None:
-    sock = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
