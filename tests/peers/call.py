@@ -67,6 +67,8 @@ class Call:
         self._modify: ClientTransaction | None = None
         self._request: Request | None = None
         self._tries = 0
+        self._remote: tuple[str, int] | None = None
+        """Where audio goes once it may: a callee is silent until early media or its answer."""
 
     @property
     def status(self) -> int:
@@ -121,7 +123,9 @@ class Call:
             return
         address = session.address_of(audio)
         if address is not None and address != "0.0.0.0":
-            self.media.remote = (address, audio.port)
+            self._remote = (address, audio.port)
+            if not is_offer or self.state == "answered":
+                self.media.remote = self._remote
         for codec in audio.codecs:
             if codec.name.upper() in ("PCMU", "PCMA"):
                 self.media.payload_type = codec.payload_type
@@ -193,6 +197,7 @@ class Call:
                 return
             self.answered_at = at
             self.state = "answered"
+            self.media.remote = self._remote
         else:
             self._finish("us" if self.cancelled else "peer", at, response)
 
@@ -266,6 +271,7 @@ class Call:
         """180, or 183 with a description: our audio is heard before the answer."""
         if early_media:
             self._respond(183, self._answer())
+            self.media.remote = self._remote
         else:
             self._respond(180)
 
@@ -276,6 +282,7 @@ class Call:
         self._respond(200, self._offer() if self.late_offer else self._answer())
         self.answered_at = time.time()
         self.state = "answered"
+        self.media.remote = self._remote
 
     def reject(self, status: int, cause: int | None = None, phrase: str | None = None) -> None:
         """A final answer that is no 2xx."""

@@ -137,13 +137,11 @@ class HostProcess:
         return at
 
     def stop(self, timeout_s: float = 20.0) -> int | None:
-        """Let the host end by itself, calls with it; its exit status."""
+        """Ask the host to end; calls have `shutdown_grace_s`. Its exit status."""
         process, self.process = self.process, None
         if process is None or process.poll() is not None:
             return process.returncode if process is not None else None
-        for _ in range(2):  # the second time means: do not wait for calls
-            process.send_signal(signal.SIGTERM)
-            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
         try:
             return process.wait(timeout_s)
         except subprocess.TimeoutExpired:
