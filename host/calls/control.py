@@ -159,7 +159,7 @@ class CallControl:
         elif kind == "reoffer":
             other = call.other(step.leg)
             if call.modifying is step.leg and other is not None:
-                self.commands.append(ModifyLeg(other, sdp, update=False))
+                self.commands.append(ModifyLeg(other, sdp, step.update))
         elif kind == "reanswer":
             self._modify_done(call, sdp, 0)
 
@@ -268,7 +268,8 @@ class CallControl:
         if call.offered.media == "direct":
             self.commands.append(ModifyLeg(other, sdp, update))
         else:
-            self.commands.append(Relay(call, RelayStep("reoffer", leg), leg.is_caller, sdp))
+            step = RelayStep("reoffer", leg, update)
+            self.commands.append(Relay(call, step, leg.is_caller, sdp))
 
     def modified(self, leg: Leg, sdp: bytes, now: float) -> None:
         """The other side accepted the change with this answer."""
