@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 
 from host.charging.values import Ending, LegSettlement, Now
 
@@ -85,7 +84,7 @@ def _settle_to_heartbeat(
         talk_ms = max(0, min(talk_ms, granted))
     ended = now
     if isinstance(answered, int):
-        ended = replace(now, utc_ms=answered + talk_ms)
+        ended = now._replace(utc_ms=answered + talk_ms)
     settle(
         conn,
         ended,

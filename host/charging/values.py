@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 Money = NewType("Money", int)
 """An amount in units of 10^-8 USD."""
@@ -59,8 +59,7 @@ class Rule(Enum):
     """A host settles its open calls when it starts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(NamedTuple):
     """One instant, read once by a shell and passed in."""
 
     utc_ms: int

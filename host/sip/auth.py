@@ -6,6 +6,7 @@ unknown user costs the same work and gets the same answer as a wrong password.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,12 +62,14 @@ class Authenticator:
         self._registrar = registrar
         self._nonces = digest.NonceFactory(secret)
         self._used = UsedNonces()
+        self._mark = hashlib.blake2s(secret, digest_size=5, person=b"to-tag").hexdigest()
+        self._needle = f";tag={self._mark}".encode()
         self.guard = Guard(settings.lockout_failures, settings.lockout_s)
         self.failures = 0
 
     def challenge(self, request: Request, flow: Flow, now: float, stale: bool = False) -> Response:
         """401 with one challenge for each algorithm, the strongest first."""
-        response = response_to(request, 401, to_tag=_stateless_tag(request))
+        response = response_to(request, 401, to_tag=self._stateless_tag(request))
         nonce = self._nonces.make(now, flow.address)
         algorithms = flow.listener.digest_algorithms or self._settings.digest_algorithms
         for value in digest.challenge(self._settings.realm, nonce, algorithms, stale=stale):
@@ -82,7 +85,7 @@ class Authenticator:
             credentials = digest.parse_authorization(value)
         except SipPeerError as error:
             return Denied(
-                response_to(request, 400, error.reason, to_tag=_stateless_tag(request)), None
+                response_to(request, 400, error.reason, to_tag=self._stateless_tag(request)), None
             )
         username = credentials.username
         account = self._accounts.account_by_username(username)
@@ -121,12 +124,18 @@ class Authenticator:
         return account
 
     def _forbidden(self, request: Request, username: str) -> Denied:
-        response = response_to(request, 403, to_tag=_stateless_tag(request))
+        response = response_to(request, 403, to_tag=self._stateless_tag(request))
         response.headers.set("Reason", "Q.850;cause=21")
         return Denied(response, Reason.CREDENTIALS, username)
 
+    def _stateless_tag(self, request: Request) -> str:
+        """A To tag that is the same for each retransmission (RFC 3261, 8.2.7)."""
+        mark = hash((request.call_id, request.top_via.branch or "", request.cseq[0]))
+        return f"{self._mark}{mark & 0xFFFFFFFFFFFF:x}"
 
-def _stateless_tag(request: Request) -> str:
-    """A To tag that is the same for each retransmission (RFC 3261, 8.2.7)."""
-    branch = request.top_via.branch or ""
-    return f"{hash((request.call_id, branch, request.cseq[0])) & 0xFFFFFFFFFFFF:x}"
+    def is_ack_of_ours(self, datagram: bytes) -> bool:
+        """Whether this is the ACK of an answer that we gave without keeping state.
+
+        Told by the tag without parsing: a challenge a call brings one of them.
+        """
+        return datagram[:4] == b"ACK " and self._needle in datagram

@@ -73,8 +73,18 @@ class SipServer:
         new_call_id: Callable[[], str],
         random_token: Callable[[], str],
         clock: Callable[[], float],
+        carry_out: Callable[[], None],
         changed: Callable[[], None],
+        batch_over: Callable[[], None] = lambda: None,
     ) -> None:
+        """Build the server over what its shell gives it.
+
+        Args:
+            open_flow: a flow to a transport, address and port, by a listener of a POP.
+            carry_out: carries out call control's commands until there are none.
+            changed: deadlines may have changed.
+            batch_over: a batch of datagrams is over: whatever else waited has its turn.
+        """
         self.settings = settings
         self.control = control
         self.registrar = registrar
@@ -93,7 +103,11 @@ class SipServer:
         self._open_flow = open_flow
         self._new_call_id = new_call_id
         self._clock = clock
+        self._carry_out = carry_out
         self._changed = changed
+        self._batch_over = batch_over
+        self._fresh = False
+        """Whether changes of the configuration were looked for in this batch."""
         self._legs: dict[str, SipLeg] = {}
         self._ended: OrderedDict[str, float] = OrderedDict()
         """Tags of legs that we hung up a moment ago: a BYE that crossed ours is answered 200."""
@@ -101,12 +115,22 @@ class SipServer:
     # --- what transports report ---
 
     def datagram(self, data: bytes, flow: Flow) -> None:
+        """One of a batch; `drained` comes after the last."""
+        if self._authenticator.is_ack_of_ours(data):
+            return
         try:
             message = parse(data)
         except SipPeerError as error:
             self.bad_message(error, flow)
             return
-        self.message(message, flow)
+        self._message(message, flow)
+
+    def drained(self) -> None:
+        """A batch of datagrams is over."""
+        self.now = self._clock()
+        self._fresh = False
+        self._batch_over()
+        self.flush()
 
     def bad_message(self, error: SipPeerError, flow: Flow) -> None:
         """400 and its kin to requests that can be answered, silence to the rest."""
@@ -118,6 +142,12 @@ class SipServer:
             flow.send(response.to_bytes())
 
     def message(self, message: Request | Response, flow: Flow) -> None:
+        """One message from a stream."""
+        self._fresh = False
+        self._message(message, flow)
+        self.flush()
+
+    def _message(self, message: Request | Response, flow: Flow) -> None:
         self.now = self._clock()
         try:
             if isinstance(message, Request):
@@ -128,7 +158,8 @@ class SipServer:
             if error.request is None and isinstance(message, Request):
                 error.request = message
             self.bad_message(error, flow)
-        self.flush()
+        if self.control.commands:
+            self._carry_out()
 
     def closed(self, flow: Flow) -> None:
         """A connection is gone."""
@@ -140,12 +171,13 @@ class SipServer:
 
     def flush(self) -> None:
         """Send what the layer has, then let call control's commands be carried out."""
-        self._changed()
+        self._carry_out()
         out = self.layer.out
         if out:
             self.layer.out = []
             for data, flow in out:
                 flow.send(data)  # type: ignore[attr-defined]
+        self._changed()
 
     @property
     def next_deadline(self) -> float | None:
@@ -165,6 +197,12 @@ class SipServer:
                 leg.handle_timer(now)
         self.registrar.expire(now)
         self.flush()
+
+    def _refresh(self) -> None:
+        """Take notice of changed configuration, once a batch."""
+        if not self._fresh:
+            self._fresh = True
+            self._peers.refresh()
 
     # --- requests ---
 
@@ -224,7 +262,7 @@ class SipServer:
         if required and not EXTENSIONS.issuperset(required):
             raise SipPeerError(420, "Bad Extension", request)
         if "Authorization" in request.headers:
-            self._peers.refresh()
+            self._refresh()
         account = self._authenticator.check(request, flow, self.now)
         if isinstance(account, Denied):
             if account.reason is not None:
@@ -248,7 +286,7 @@ class SipServer:
 
     def _invite(self, request: Request, flow: Flow) -> None:
         """A new call, a retransmission of one, or a stranger."""
-        self._peers.refresh()
+        self._refresh()
         carrier = self._peers.carrier_by_address(flow.address, flow.port)
         account: Account | None = None
         if carrier is None:

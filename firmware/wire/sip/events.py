@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from firmware.wire.sip.client import ClientTransaction
@@ -22,8 +21,7 @@ class Flow(Protocol):
         """True for TCP and TLS: nothing is retransmitted but the 2xx to an INVITE."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestReceived:
+class RequestReceived(NamedTuple):
     """A new request other than ACK and CANCEL. Answer it by `transaction.respond`."""
 
     transaction: ServerTransaction
@@ -31,8 +29,7 @@ class RequestReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class AckReceived:
+class AckReceived(NamedTuple):
     """The ACK of a 2xx, once; or an ACK that matches nothing, with transaction None."""
 
     transaction: ServerTransaction | None
@@ -40,8 +37,7 @@ class AckReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class CancelReceived:
+class CancelReceived(NamedTuple):
     """An INVITE still without final answer is cancelled. Answer `target` with 487.
 
     The CANCEL itself has been answered.
@@ -51,8 +47,7 @@ class CancelReceived:
     target: ServerTransaction
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseReceived:
+class ResponseReceived(NamedTuple):
     """A response, each once: provisional ones as they come, and one final one.
 
     Further 2xx to an INVITE come only if they bear another To tag (another fork).
@@ -63,8 +58,7 @@ class ResponseReceived:
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(NamedTuple):
     """No answer: timer B or F, a cancelled INVITE that nobody ended, or a flow that was lost.
 
     To be treated as a 408 (RFC 3261, 8.1.3.1).
@@ -73,8 +67,7 @@ class TimedOut:
     transaction: ClientTransaction
 
 
-@dataclass(frozen=True, slots=True)
-class AckTimedOut:
+class AckTimedOut(NamedTuple):
     """A final answer to an INVITE that no ACK came for within 64*T1 (timer H, 13.3.1.4).
 
     After a 2xx the dialog is to be ended by BYE. `transaction.accepted` tells which.
@@ -83,8 +76,7 @@ class AckTimedOut:
     transaction: ServerTransaction
 
 
-@dataclass(frozen=True, slots=True)
-class StrayResponse:
+class StrayResponse(NamedTuple):
     """A response that matches no transaction, or that is not for us alone (8.1.3.3): drop it."""
 
     response: Response
