@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from firmware.wire.errors import PeerError
 from firmware.wire.sip import reason as sip_reason
 from firmware.wire.sip import sdp
 from firmware.wire.sip.dialog import Dialog
 from firmware.wire.sip.message import Headers, Request, Response, response_to
 from firmware.wire.sip.transaction import ClientTransaction, ServerTransaction
-from tests.peers.media import CODECS, Media
+from tests.peers.description import Described
+from tests.peers.values import until
 
 if TYPE_CHECKING:
-    from tests.peers.endpoint import Endpoint, Login, Where
+    from tests.peers.endpoint import Endpoint
+    from tests.peers.values import Login, Where
 
 State = Literal["calling", "answered", "ended"]
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"
 SDP = "application/sdp"
 
 
-class Call:
+class Call(Described):
     """A call that came in or went out. All times are seconds since 1970."""
 
     def __init__(self, endpoint: Endpoint, call_id: str, number: str, peer: Where) -> None:
+        super().__init__(endpoint.address)
         self.endpoint = endpoint
         self.call_id = call_id
         self.number = number
         """The user part that was called."""
         self.caller = ""
         self.peer = peer
-        self.media = Media(endpoint.address)
         self.login: Login | None = None
         self.state: State = "calling"
         self.statuses: list[int] = []
@@ -48,27 +48,18 @@ class Call:
         """Incoming: when our 200 left. Outgoing: when the peer's came."""
         self.acknowledged_at = 0.0
         self.ended_at = 0.0
-        self.offers: list[sdp.Session] = []
-        """What the peer offered, the first offer and each later one."""
-        self.direction: sdp.Direction = "sendrecv"
-        """What we want; hold is `sendonly`."""
         self.late_offer = False
-        self.agreed: sdp.Session | None = None
-        """The peer's last description."""
         self.infos: list[bytes] = []
         self.dialog: Dialog | None = None
         self.bye_status = 0
         """What the peer answered to our BYE."""
         self.modify_status = 0
         self._tag = secrets.token_hex(6)
-        self._version = 0
         self._server: ServerTransaction | None = None
         self._client: ClientTransaction | None = None
         self._modify: ClientTransaction | None = None
         self._request: Request | None = None
         self._tries = 0
-        self._remote: tuple[str, int] | None = None
-        """Where audio goes once it may: a callee is silent until early media or its answer."""
 
     @property
     def status(self) -> int:
@@ -79,60 +70,6 @@ class Call:
     def ringing(self) -> bool:
         """Whether a provisional answer other than 100 came."""
         return any(100 < status < 200 for status in self.statuses)
-
-    # --- descriptions ---
-
-    def _offer(self) -> bytes:
-        self._version += 1
-        return sdp.offer(
-            address=self.endpoint.address,
-            port=self.media.port,
-            codecs=CODECS,
-            session_id=1_000 + self.media.port,
-            version=self._version,
-            direction=self.direction,
-        ).to_bytes()
-
-    def _answer(self) -> bytes:
-        self._version += 1
-        assert self.agreed is not None
-        answer = sdp.answer(
-            self.agreed,
-            CODECS,
-            address=self.endpoint.address,
-            port=self.media.port,
-            session_id=1_000 + self.media.port,
-            version=self._version,
-        )
-        assert answer is not None, "no codec in common"
-        return answer.to_bytes()
-
-    def _take(self, body: bytes, is_offer: bool) -> None:
-        """Take the peer's description: where to send, and what."""
-        if not body:
-            return
-        try:
-            session = sdp.parse(body)
-        except PeerError:
-            return
-        if is_offer:
-            self.offers.append(session)
-        self.agreed = session
-        audio = session.audio
-        if audio is None:
-            return
-        address = session.address_of(audio)
-        if address is not None and address != "0.0.0.0":
-            self._remote = (address, audio.port)
-            if not is_offer or self.state == "answered":
-                self.media.remote = self._remote
-        for codec in audio.codecs:
-            if codec.name.upper() in ("PCMU", "PCMA"):
-                self.media.payload_type = codec.payload_type
-                break
-        for codec in audio.codecs:
-            if codec.name == "telephone-event":
-                self.media.event_type = codec.payload_type
 
     # --- as caller ---
 
@@ -197,7 +134,7 @@ class Call:
                 return
             self.answered_at = at
             self.state = "answered"
-            self.media.remote = self._remote
+            self._open_audio()
         else:
             self._finish("us" if self.cancelled else "peer", at, response)
 
@@ -271,7 +208,7 @@ class Call:
         """180, or 183 with a description: our audio is heard before the answer."""
         if early_media:
             self._respond(183, self._answer())
-            self.media.remote = self._remote
+            self._open_audio()
         else:
             self._respond(180)
 
@@ -282,7 +219,7 @@ class Call:
         self._respond(200, self._offer() if self.late_offer else self._answer())
         self.answered_at = time.time()
         self.state = "answered"
-        self.media.remote = self._remote
+        self._open_audio()
 
     def reject(self, status: int, cause: int | None = None, phrase: str | None = None) -> None:
         """A final answer that is no 2xx."""
@@ -332,6 +269,7 @@ class Call:
             response.headers.set("Allow", ALLOW)
             if request.body:
                 self._take(request.body, True)
+                self._open_audio()
                 response.body = self._answer()
             elif request.method == "INVITE":
                 response.body = self._offer()
@@ -400,8 +338,6 @@ class Call:
         Raises:
             TimeoutError: it did not come to that.
         """
-        from tests.peers.endpoint import until
-
         what = f"{self.number} to be {state}"
         await until(lambda: self.state in (state, "ended"), timeout_s, what)
         if self.state != state:
@@ -413,21 +349,9 @@ class Call:
         Raises:
             TimeoutError: less came.
         """
-        from tests.peers.endpoint import until
-
         await until(lambda: self.media.heard_s >= seconds, timeout_s, f"{seconds:g} s of audio")
-
-    def sdp_direction(self) -> sdp.Direction | None:
-        """The direction of the peer's last description."""
-        return self.agreed.direction() if self.agreed is not None else None
 
 
 def _cause(message: Any) -> int | None:
     values = message.headers.raw_all("Reason")
     return sip_reason.q850(values) if values else None
-
-
-def held(session: sdp.Session) -> sdp.Session:
-    """The same description on hold, as some old telephones ask for it (RFC 2543)."""
-    lines = tuple("c=IN IP4 0.0.0.0" if line.startswith("c=") else line for line in session.lines)
-    return replace(session, lines=lines)

@@ -12,9 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from firmware.wire.sip import digest
 from firmware.wire.sip.errors import SipPeerError
@@ -29,47 +27,14 @@ from firmware.wire.sip.events import (
 from firmware.wire.sip.message import Headers, Request, Response, parse, response_to
 from firmware.wire.sip.transaction import TransactionLayer
 from tests.peers.call import Call
-from tests.peers.media import Media, Ticker
+from tests.peers.media import Ticker
+from tests.peers.values import Login, Seen, Where, until
+
+__all__ = ["Endpoint", "Login", "Seen", "Where", "until"]
 
 _TIMESTAMPNS = 35
 """SO_TIMESTAMPNS of Linux: the kernel says when a datagram came, however late we read it."""
 MOST_SEEN = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """A peer's address; UDP only."""
-
-    host: str
-    port: int
-    reliable: ClassVar[bool] = False
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One message on the wire."""
-
-    utc_s: float
-    """When the kernel got it, or when we handed it over; seconds since 1970."""
-    outgoing: bool
-    data: bytes
-    peer: Where
-
-    @cached_property
-    def message(self) -> Request | Response:
-        """The message; what could not be parsed is not kept."""
-        return parse(self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """What a user agent knows itself by."""
-
-    username: str
-    password: str
 
 
 class Endpoint:
@@ -390,26 +355,6 @@ class Endpoint:
             nc=1,
         )
 
-    def sent_media(self) -> list[Media]:
-        """Media of all calls."""
-        return [call.media for call in self.calls]
-
 
 def _at(seen: Seen | None) -> float:
     return seen.utc_s if seen is not None else time.time()
-
-
-async def until(
-    condition: Callable[[], object], timeout_s: float = 10.0, what: str = "the condition"
-) -> None:
-    """Wait until something is so.
-
-    Raises:
-        TimeoutError: it was not so in time; the text says what.
-    """
-    loop = asyncio.get_running_loop()
-    end = loop.time() + timeout_s
-    while not condition():
-        if loop.time() >= end:
-            raise TimeoutError(f"waited {timeout_s:g} s in vain for {what}")
-        await asyncio.sleep(0.01)

@@ -9,6 +9,7 @@ import pytest
 from tests.peers.call import Call
 from tests.peers.carrier import Plan
 from tests.peers.endpoint import until
+from tests.peers.media import Media
 from tests.scenarios.world import (
     ALICE_DID,
     ALICE_HZ,
@@ -65,11 +66,31 @@ def test_the_relay_learns_where_audio_really_comes_from(play: Play) -> None:
     play(scenario)
 
 
-def test_a_call_whose_media_is_silent_both_ways_is_ended(play: Play) -> None:
+def test_a_stranger_who_finds_the_relays_port_gets_no_audio_and_is_not_heard(play: Play) -> None:
     async def scenario(world: World) -> None:
         call, far = await talking(world)
-        await hears(call, CARRIER_HZ)
+        await asyncio.gather(hears(call, CARRIER_HZ), hears(far, ALICE_HZ))
+        stranger = Media(world.net[66])
+        await stranger.open()
+        stranger.remote = call.media.remote
+        stranger.say(2_500, 0)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 1.0
+        while loop.time() < end:
+            stranger.tick()
+            await asyncio.sleep(0.02)
+        await asyncio.gather(hears(call, CARRIER_HZ), hears(far, ALICE_HZ))
+        stranger.close()
+        assert not stranger.heard
+
+    play(scenario)
+
+
+def test_a_call_whose_media_is_silent_both_ways_is_ended(play: Play) -> None:
+    async def scenario(world: World) -> None:
         before = world.mark()
+        call, far = await talking(world)
+        await hears(call, CARRIER_HZ)
         loop = asyncio.get_running_loop()
         call.media.source = far.media.source = None
         silent_at = loop.time()
@@ -102,6 +123,7 @@ def test_hold_and_resume_go_through_the_host(play: Play, method: str) -> None:
         await asyncio.gather(hears(call, CARRIER_HZ), hears(far, ALICE_HZ))
         call.modify("sendonly", method)
         await until(lambda: call.modify_status == 200, what="200 to hold")
+        assert any(s.data.startswith(method.encode()) for s in far.endpoint.seen[-4:])
         assert far.sdp_direction() == "sendonly"
         assert call.sdp_direction() == "recvonly"
         assert far.offers[-1].address_of(far.offers[-1].audio) == world.net[2]  # type: ignore[arg-type]
