@@ -16,7 +16,6 @@ from typing import Any
 
 import structlog
 
-from firmware.wire.sip.message import parse
 from host.calls.control import CallControl
 from host.calls.routing import Router
 from host.calls.timers import CallTimers
@@ -271,7 +270,8 @@ class World:
         for pop in ("default", "montreal"):
             provisioning.add_pop(conn, pop)
         conn.executemany(
-            "INSERT INTO rate (deck, route, prefix, destination, per_minute) VALUES (1, ?, ?, ?, ?)",
+            "INSERT INTO rate (deck, route, prefix, destination, per_minute) "
+            "VALUES (1, ?, ?, ?, ?)",
             [
                 ("value", "1514", "Montreal", VALUE_PER_MINUTE),
                 ("premium", "1514", "Montreal", 1_000_000),
