@@ -140,14 +140,15 @@ class Report:
         ordered = sorted(self.checks, key=lambda check: check.step)
         if self.console.is_terminal:
             table = Table(header_style="bold", box=None, padding=(0, 2, 0, 0))
-            for head in ("step", "checked", "measured", ""):
+            for head in ("step and check", "measured", ""):
                 table.add_column(head, overflow="fold")
             before = 0
             for check in ordered:
-                step = f"{check.step} {self.titles[check.step]}" if check.step != before else ""
-                before = check.step
+                if check.step != before:
+                    before = check.step
+                    table.add_row(Text(f"{before} {self.titles[before]}", "bold cyan"))
                 style = "green" if check.ok else "bold red"
-                table.add_row(step, check.what, check.measured, Text(_word(check), style))
+                table.add_row("  " + check.what, check.measured, Text(_word(check), style))
             self.console.print(table)
         else:
             rows = [(str(c.step), c.what, c.measured, _word(c)) for c in ordered]
