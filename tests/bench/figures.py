@@ -1,0 +1,109 @@
+"""What is measured, and how far it is to reach."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One thing that is measured."""
+
+    name: str
+    unit: str
+    title: str
+    reach: float | None
+    """None: no figure is asked for."""
+    of: Literal["value", "ratio"] = "value"
+    better: Literal["less", "more"] = "less"
+
+
+MEASURES = (
+    Measure("sip_call_cpu_ms", "ms", "a call with digest, 50/s", 0.3, "ratio"),
+    Measure("sip_call_noauth_cpu_ms", "ms", "a call known by address, 50/s", None),
+    Measure("sip_call_relayed_cpu_ms", "ms", "a call with digest and relay, 50/s", None),
+    Measure("sip_call_cpu_ms_loaded", "ms", "a call with digest, 400/s", 1.2),
+    Measure("sip_call_rate", "1/s", "highest rate of calls with digest", 600, better="more"),
+    Measure("register_cpu_ms", "ms", "a registration with digest, 1,000/s", 0.25),
+    Measure("host_rss_mb", "MB", "resident memory after the load of 400/s", 80),
+    Measure("host_rss_growth_mb", "MB", "growth from 2,000 to 10,000 calls, 200/s", 2),
+    Measure("device_rss_mb", "MB", "resident memory of a device in a call", 40),
+    Measure("device_cpu_pct", "%", "of a core, a device in a call", 7),
+)
+BY_NAME = {measure.name: measure for measure in MEASURES}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What came out of one measure: the median of its runs."""
+
+    measure: Measure
+    value: float
+    peer: str | None = None
+    peer_value: float | None = None
+    runs: tuple[float, ...] = ()
+    """All runs, where there were several."""
+    peer_runs: tuple[float, ...] = ()
+
+    @staticmethod
+    def of(
+        name: str, runs: list[float], peer: str | None = None, peer_runs: list[float] | None = None
+    ) -> Figure:
+        """Medians of runs."""
+        theirs = statistics.median(peer_runs) if peer_runs else None
+        return Figure(
+            BY_NAME[name],
+            statistics.median(runs),
+            peer if peer_runs else None,
+            theirs,
+            tuple(runs),
+            tuple(peer_runs or ()),
+        )
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours by the peer's."""
+        return self.value / self.peer_value if self.peer_value else None
+
+    @property
+    def reached(self) -> bool | None:
+        """None when there is nothing to reach, or nothing to compare with."""
+        got = self.value if self.measure.of == "value" else self.ratio
+        if got is None or self.measure.reach is None:
+            return None
+        return (
+            got <= self.measure.reach
+            if self.measure.better == "less"
+            else (got >= self.measure.reach)
+        )
+
+    @property
+    def reach(self) -> str:
+        """What is to be reached, in words."""
+        measure = self.measure
+        if measure.reach is None:
+            return ""
+        sign = "<=" if measure.better == "less" else ">="
+        what = (
+            f"{measure.reach:g} {measure.unit}"
+            if measure.of == "value"
+            else (f"{measure.reach:g} of the peer")
+        )
+        return f"{sign} {what}"
+
+    def as_json(self) -> dict[str, Any]:
+        """One object of `--json`."""
+        return {
+            "name": self.measure.name,
+            "value": _rounded(self.value),
+            "unit": self.measure.unit,
+            "peer": self.peer,
+            "peer_value": _rounded(self.peer_value),
+            "ratio": _rounded(self.ratio),
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,172 @@
+"""Figures for people: a table on the terminal, and RESULTS.md."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import sqlite3
+import subprocess
+from pathlib import Path
+
+from rich.table import Table
+
+from tests.bench import sipp
+from tests.bench.figures import MEASURES, Figure
+
+_HEAD = """# What a call costs
+
+Made by `python3 tasks.py bench --results tests/bench/RESULTS.md`, in one go on one machine; do not
+edit it by hand. Without `--results` the same command prints the figures as a table, with `--json`
+as one object a line. `--only NAME ...` measures some of them, `--quick` takes a slice of each, for
+a look at whether everything works. It takes some ten minutes and wants a machine that has nothing
+else to do: a call's cost is comparable within one run only.
+
+"""
+
+_METHOD = """
+## How it is measured
+
+- Caller, carrier and telephones are SIPp, by the scenarios beside this file. A call rings for
+  0.1 s, lasts 1 s and is hung up by the caller. Everything goes over loopback, each program with
+  an address of its own; 10,000 numbers are called in turn.
+- Our host runs as `loopstart-host serve` starts it, with its defaults: a line of log a call, CDRs
+  and money durable (SQLite in WAL mode, synchronous FULL, on the file system named above). The
+  listener offers MD5 alone, because SIPp 3.6.1 knows no other digest. Media goes direct, but for
+  `sip_call_relayed_cpu_ms`, where a relay is set up and taken down without packets in it.
+- The peer is Sippy's `b2bua_simple` with its log off. It authenticates nobody, charges nothing,
+  stores nothing and relays nothing; the same carrier and numbers, and the same rate.
+- CPU is user and system time of the whole process tree from /proc before and after a load,
+  divided by its calls, idling in between counted. Ours and the peer's runs take turns; each figure
+  is the median of its runs, which stand in the table.
+- `sip_call_rate` is the highest rate, in steps of 100 and then one of half of it (the peer: 25),
+  at which at most 0.1 % of the calls fail, caller and carrier together send at most 2 messages
+  again for a hundred calls, and SIPp keeps to the rate. Two tries a step. SIPp runs on the same
+  cores.
+- `register_cpu_ms`: 10,000 accounts in turn, more than the host remembers at a time; each sends
+  REGISTER, is challenged and refreshes its binding.
+- `host_rss_mb` is read after the load of 400 calls a second; `host_rss_growth_mb` is of a host just
+  started that carries 200 calls a second, between its 2,000th and 10,000th call.
+- The device is `loopstart-ata` with a simulated handset that sends a tone, in a call through the
+  host and its relay to a carrier that sends another.
+- After every load the CDRs are held against what SIPp saw. At the end the host is killed by -9 in
+  the middle of 200 calls a second and started again: each call that SIPp saw answered has to have
+  exactly one CDR, whatever CDR SIPp saw no answer of must be of a call in flight at the kill, no
+  call may be left open, and `loopstart-host ledger check` must find nothing. Otherwise the exit
+  status is 1.
+"""
+
+
+def table(figures: list[Figure]) -> Table:
+    """Figures as a table for the terminal."""
+    made = Table(title="What a call costs")
+    for column, justify in (
+        ("", "left"),
+        ("measured", "right"),
+        ("peer", "right"),
+        ("ratio", "right"),
+        ("reach", "right"),
+        ("", "left"),
+    ):
+        made.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for figure in figures:
+        reached = figure.reached
+        mark = "" if reached is None else "[green]yes[/]" if reached else "[red]no[/]"
+        made.add_row(
+            f"{figure.measure.name}\n[dim]{figure.measure.title}[/]",
+            _amount(figure.value, figure.measure.unit),
+            _amount(figure.peer_value, figure.measure.unit),
+            "" if figure.ratio is None else f"{figure.ratio:.2f}",
+            figure.reach,
+            mark,
+        )
+    return made
+
+
+def markdown(figures: list[Figure], verdict: list[str], others: float, quick: bool) -> str:
+    """The whole of RESULTS.md.
+
+    Args:
+        verdict: what was found about the CDRs, a sentence a line.
+        others: cores that were busy with something else, on average.
+    """
+    lines = ["## The machine", ""]
+    lines += [f"- {fact}" for fact in machine()]
+    lines.append(f"- busy with other things while this ran: {others:.2f} of a core on average")
+    lines += ["", "## The figures", ""]
+    if quick:
+        lines += ["Of a `--quick` run: they show that it works, and are worth little.", ""]
+    lines += [
+        "| name | what | measured | runs | peer | peer's runs | ratio | reach | reached |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for figure in figures:
+        measure = figure.measure
+        reached = {None: "", True: "yes", False: "no"}[figure.reached]
+        cells = (
+            f"`{measure.name}`",
+            measure.title,
+            _amount(figure.value, measure.unit),
+            _runs(figure.runs),
+            _amount(figure.peer_value, measure.unit),
+            _runs(figure.peer_runs),
+            "" if figure.ratio is None else f"{figure.ratio:.2f}",
+            figure.reach,
+            reached,
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    missing = [one.name for one in MEASURES if all(f.measure is not one for f in figures)]
+    if missing:
+        lines += ["", f"Not measured in this run: {', '.join(missing)}."]
+    lines += ["", "The peer is Sippy's `b2bua_simple`.", "", "## The books", ""]
+    lines += [f"- {sentence}" for sentence in verdict]
+    return _HEAD + "\n".join(lines) + "\n" + _METHOD
+
+
+def machine() -> list[str]:
+    """What the figures depend on, without dates."""
+    info = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*:\s*(.+)", info)
+    flags = re.search(r"^flags\s*:.*\bhypervisor\b", info, re.MULTILINE)
+    memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
+    assert memory is not None
+    return [
+        f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores"
+        + (", a virtual machine" if flags else ""),
+        f"{int(memory[1]) / 2**20:.0f} GB of memory, the store on {_file_system()}",
+        f"{platform.system()} {platform.release()}",
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
+        + ", ".join(f"{name} {_version(name)}" for name in ("uvloop", "rtp.io", "sippy")),
+        f"SIPp {_sipp_version()}",
+    ]
+
+
+def _file_system() -> str:
+    here = str(Path(__file__).resolve())
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    fitting = [m for m in mounts if here.startswith(m[0].rstrip("/") + "/")]
+    return max(fitting, key=lambda mount: len(mount[0]), default=["", "an unknown file system"])[1]
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "(absent)"
+
+
+def _sipp_version() -> str:
+    told = subprocess.run([sipp.PROGRAM, "-v"], capture_output=True, text=True, check=False)
+    found = re.search(r"SIPp v([0-9.]+\d)", told.stdout + told.stderr)
+    return found[1] if found else "of an unknown version"
+
+
+def _amount(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f} {unit}" if value >= 100 or unit == "1/s" else f"{value:.3g} {unit}"
+
+
+def _runs(runs: tuple[float, ...]) -> str:
+    return ", ".join(f"{run:.3g}" for run in runs) if len(runs) > 1 else ""
