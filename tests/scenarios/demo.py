@@ -83,7 +83,8 @@ async def perform(options: argparse.Namespace) -> int:
         )
     try:
         with report:
-            await stage.start()
+            if not await set_up(stage):
+                return 1
             lanes = [lane for lane in LANES if stage.steps & set(lane)]
             await asyncio.gather(*(play_lane(stage, lane) for lane in lanes))
             if 9 in stage.steps:
@@ -95,8 +96,23 @@ async def perform(options: argparse.Namespace) -> int:
         if options.keep:
             await ended.wait()
     finally:
-        await stage.stop()
+        keep_logs = not report.ok and bool(report.checks) and not options.rules_off
+        await stage.stop(keep_logs)
+        if keep_logs:
+            print(f"logs, recordings and the store are in {stage.folder}", file=sys.stderr)
     return 0 if report.ok else 1
+
+
+async def set_up(stage: Stage) -> bool:
+    """Make the stage ready; what goes wrong is told as a check that failed."""
+    try:
+        await stage.start()
+    except (TimeoutError, RuntimeError, OSError) as error:
+        stage.report.titles = {0: "set-up", **stage.report.titles}
+        stage.report.check(0, "host, carrier and devices start", False, str(error))
+        stage.report.finish()
+        return False
+    return True
 
 
 def softphone(stage: Stage) -> str:

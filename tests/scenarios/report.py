@@ -134,6 +134,7 @@ class Report:
 
     def finish(self) -> None:
         """The table, and the last line."""
+        self.__exit__()
         if self.as_json:
             print(self.last_line, file=sys.stderr)
             return

@@ -209,7 +209,8 @@ class Device:
             f'[sip]\nusername = "{name}"\npassword = "{password}"\naddress = "{address}"\n'
             f'servers = ["{server}"]\nretry_least_s = 1.0\n[line]\ncontrol = "{socket_path}"\n'
         )
-        with (folder / f"{name}.log").open("wb") as log:
+        self.log = folder / f"{name}.log"
+        with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "firmware.app", "--config", str(config)],
                 cwd=folder,
@@ -241,7 +242,10 @@ class Device:
         try:
             return await asyncio.to_thread(act)
         except HandsetError as error:
-            raise TimeoutError(f"handset {self.name}: {error}") from None
+            said = ""
+            if self.process.poll() is not None:
+                said = f"; the device has ended: {self.log.read_text('utf-8', 'replace')[-500:]}"
+            raise TimeoutError(f"handset {self.name}: {error}{said}") from None
 
     async def wait(self, key: str, value: Any = True, timeout_s: float = 10.0) -> dict[str, Any]:
         """Wait until the handset's state has a value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterable
 from decimal import Decimal
@@ -68,8 +69,7 @@ class Stage:
         self.report = report
         self.steps = set(steps)
         self.guest = guest
-        self._folder = tempfile.TemporaryDirectory(prefix="loopstart-demo-")
-        self.folder = Path(self._folder.name)
+        self.folder = Path(tempfile.mkdtemp(prefix="loopstart-demo-"))
         self.net = Net()
         self.host = HostProcess(self.folder, self.net, extra=SETTINGS, rules_off=rules_off)
         self.passwords: dict[str, str] = {}
@@ -130,14 +130,15 @@ class Stage:
         if name == "bob":
             await self.host.run("did", "add", DID, "--account", "bob", "--pop", SECOND_POP)
 
-    async def stop(self) -> None:
-        """End all of it."""
+    async def stop(self, keep_logs: bool = False) -> None:
+        """End all of it, and remove its files unless somebody wants to read them."""
         ends = [asyncio.to_thread(device.stop) for device in self.devices.values()]
         await asyncio.gather(*ends)
         for endpoint in (*self.callers.values(), self.carrier):
             await endpoint.close()
         await asyncio.to_thread(self.host.stop)
-        self._folder.cleanup()
+        if not keep_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- what several steps ask ---
 

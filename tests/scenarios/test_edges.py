@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.peers.carrier import Plan
 from tests.peers.endpoint import Endpoint, Login, Seen, until
+from tests.scenarios.rig import HostProcess, Net
 from tests.scenarios.world import ALICE_HZ, CARRIER_HZ, NUMBER, Play, World, hears, talking
 
 
@@ -143,3 +146,43 @@ def test_bad_credentials_get_the_same_answer_as_an_unknown_user(play: Play) -> N
         assert said[0][0] == said[0][2] == 403
 
     play(scenario)
+
+
+def test_a_host_that_stops_lets_calls_end_then_ends_and_settles_them(tmp_path: Path) -> None:
+    """Given two calls, when the host is told to stop, then one may finish, the other is ended."""
+    net = Net()
+    host = HostProcess(tmp_path, net, ("montreal",), extra="[sip]\nshutdown_grace_s = 2")
+
+    async def scenario() -> None:
+        await host.run("rates", "import")
+        await host.run("account", "add", "alice", "--password", "alice-secret")
+        await host.run("pay", "alice", "15")
+        await host.run("carrier", "add", "only", net[11], "--port", "5070")
+        await host.start()
+        async with AsyncExitStack() as stack:
+            world = World(host, net, stack)
+            await world.carrier()
+            alice = await world.phone("alice", register=False)
+            first, second = [
+                await alice.call(f"1514555010{digit}", world.listener, hz=ALICE_HZ)
+                for digit in range(2)
+            ]
+            await asyncio.gather(first.wait("answered"), second.wait("answered"))
+            await hears(first, CARRIER_HZ)
+            status = asyncio.create_task(asyncio.to_thread(host.stop))
+            late = None
+            while late is None or late.status != 503:  # until the signal has arrived
+                late = await alice.call("15145550109", world.listener)
+                await until(lambda late=late: late.status >= 200, what="an answer")  # type: ignore[misc]
+                late.hang_up()
+            first.hang_up()
+            await second.wait("ended")
+            assert second.ended_by == "peer"
+            assert await status == 0
+        rows = {row["callee"]: row for row in await host.run("cdr", "list")}
+        assert rows["+15145550100"]["ended_by"] == "caller"
+        assert rows["+15145550101"]["ended_by"] == "host"
+        assert rows["+15145550101"]["cost"] != "0.00"
+        assert (await host.run("ledger", "check"))["sound"]
+
+    asyncio.run(asyncio.wait_for(scenario(), 40))
