@@ -88,7 +88,9 @@ class Authenticator:
                 response_to(request, 400, error.reason, to_tag=self._stateless_tag(request)), None
             )
         username = credentials.username
-        account = self._accounts.account_by_username(username)
+        # A name that is no text is nobody's, and no question to the store.
+        readable = username.isascii() or _is_text(username)
+        account = self._accounts.account_by_username(username) if readable else None
         if self.guard.locked(flow.address, now) and not (
             account is not None and self._registrar.has_binding_from(account.id, flow.address)
         ):
@@ -139,3 +141,12 @@ class Authenticator:
         Told by the tag without parsing: a challenge a call brings one of them.
         """
         return datagram[:4] == b"ACK " and self._needle in datagram
+
+
+def _is_text(username: str) -> bool:
+    """False where octets were no UTF-8 (they are kept as surrogates)."""
+    try:
+        username.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

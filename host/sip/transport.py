@@ -290,8 +290,16 @@ class Transports:
             loop.call_later(self._tick_s, self._tick)
 
     def _drain(self) -> int:
-        count = sum([endpoint.drain() for endpoint in self.endpoints])
-        self._receiver.drained()
+        count = 0
+        try:
+            for endpoint in self.endpoints:
+                count += endpoint.drain()
+            self._receiver.drained()
+        except Exception as error:
+            # A mistake of ours: loud, but it may not make the host deaf to everybody else.
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a datagram was not dealt with", "exception": error}
+            )
         return count
 
     def _tick(self) -> None:
