@@ -206,7 +206,7 @@ def test_a_call_to_oneself(world: World) -> None:
 
 
 def test_a_late_ack_is_taken(world: World) -> None:
-    alice, north = cast(world)
+    alice, _north = cast(world)
     caller = alice.call()
     caller.acknowledges = False
     world.at(10, caller.ack)
@@ -502,7 +502,7 @@ def two_carriers(world: World) -> tuple[Agent, Agent, Agent]:
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
 def test_another_carrier_is_tried_after(world: World, status: int) -> None:
-    alice, north, south = two_carriers(world)
+    alice, north, _south = two_carriers(world)
     north.plan = refuses(status)
     caller = alice.call()
     caller.on_answer = hangs_up(5)
@@ -526,7 +526,7 @@ def test_what_the_callee_says_goes_to_the_caller(world: World, status: int, caus
 
 
 def test_a_silent_carrier_is_passed_over_in_six_seconds(world: World) -> None:
-    alice, north, south = two_carriers(world)
+    alice, north, _south = two_carriers(world)
     north.mute = True
     caller = alice.call()
     caller.on_answer = hangs_up(5)
@@ -537,7 +537,7 @@ def test_a_silent_carrier_is_passed_over_in_six_seconds(world: World) -> None:
 
 
 def test_a_carrier_that_wakes_up_after_it_was_passed_over_is_hung_up(world: World) -> None:
-    alice, north, south = two_carriers(world)
+    alice, north, _south = two_carriers(world)
     north.plan = answers(ring_s=7, answer_s=7.5)
 
     def late(side: Side) -> None:

@@ -10,7 +10,7 @@ from host.charging import ledger
 from host.charging.values import Money
 from host.settings import ChargingSettings
 from tests.host.sip.agents import Side, cast, hangs_up, rings
-from tests.host.sip.world import VALUE_PER_MINUTE, World
+from tests.host.sip.world import HOST, VALUE_PER_MINUTE, World
 
 
 def long_call(world: World, **account: object) -> tuple[Side, Side]:
@@ -54,7 +54,7 @@ def test_the_last_quota_ends_the_call_on_both_sides_within_50_ms(world: World) -
 
 
 def test_billed_is_the_smaller_of_measured_and_granted(world: World) -> None:
-    caller, _ = long_call(world, usd_cents=1)
+    _caller, _ = long_call(world, usd_cents=1)
     deadline = world.host.control.next_deadline
     assert deadline is not None
     # The loop is late by two seconds at the deadline.

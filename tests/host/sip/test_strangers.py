@@ -93,7 +93,7 @@ def test_strangers_leave_nothing_behind(world: World, kind: int) -> None:
 
 
 def test_who_is_unknown_gets_what_a_wrong_password_gets(world: World) -> None:
-    alice, _ = cast(world)
+    _alice, _ = cast(world)
     told: list[Response] = []
     for user in ("alice", "nobody"):
         side = Agent(world, (f"10.0.1.{len(told) + 5}", 5062), user, "wrong").call()
@@ -219,7 +219,7 @@ def test_a_trunk_calls_without_digest(world: World) -> None:
 
 def test_overload_sheds_with_503_but_repeats_what_it_took(worlds: Callable[..., World]) -> None:
     world = worlds(overload_pending=2)
-    alice, north = cast(world)
+    alice, _north = cast(world)
     world.host.store.delay_s = 2.0
     taken: list[Side] = [alice.call(), alice.call("15145550101")]
     world.run(0.5)
@@ -227,7 +227,7 @@ def test_overload_sheds_with_503_but_repeats_what_it_took(worlds: Callable[..., 
     world.run(0.1)
     assert shed.outcome == 503
     assert shed.responses[-1].headers.get("Retry-After")
-    repeated = [d for _, a, _, d in world.wire if a == alice.where and b"Authorization" in d][0]
+    repeated = next(d for _, a, _, d in world.wire if a == alice.where and b"Authorization" in d)
     alice.raw(repeated)
     world.run(0.1)
     assert world.wire[-1][3].startswith(b"SIP/2.0 100"), "a repetition is no new call"
