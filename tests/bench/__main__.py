@@ -20,6 +20,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from hal.drivers.sim_client import HandsetError
 from tests.bench import report, sipp
 from tests.bench.figures import BY_NAME, MEASURES, Figure
 from tests.bench.measures import QUICK, Bench, Plan
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace, err: Console) -> int:
     wanted = set(options.only or BY_NAME)
     plan = QUICK if options.quick else Plan()
     figures: list[Figure] = []
+    failed = False
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     # On the disk that the repository is on: durable is worth nothing on a file system in memory.
     scratch = ROOT / ".loopstart"
@@ -81,11 +83,16 @@ def run(options: argparse.Namespace, err: Console) -> int:
         bar.update(task, total=sum(group[2] for group in chosen) + plan.kill_s + 8)
         begun, busy, own = _clock(), machine_busy_s(), _own_s()
         for _, measure, _ in chosen:
-            for figure in measure(wanted):
-                if figure.measure.name in wanted:
-                    figures.append(figure)
-                    if options.json:
-                        print(json.dumps(figure.as_json()), flush=True)
+            try:
+                for figure in measure(wanted):
+                    if figure.measure.name in wanted:
+                        figures.append(figure)
+                        if options.json:
+                            print(json.dumps(figure.as_json()), flush=True)
+            except (RuntimeError, HandsetError) as error:
+                # The others can be measured all the same.
+                failed = True
+                err.print(f"bench: {error}", markup=False)
         told = bench.kill()
         others = (machine_busy_s() - busy - (_own_s() - own)) / (_clock() - begun)
     verdict = bench.books.verdict()
@@ -98,7 +105,7 @@ def run(options: argparse.Namespace, err: Console) -> int:
         options.results.write_text(text, "utf-8")
     out = sys.stderr if options.json else sys.stdout
     print(f"bench: {told}", verdict, sep="\n", file=out, flush=True)
-    return 1 if bench.books.faults else 0
+    return 1 if failed or bench.books.faults else 0
 
 
 def _clock() -> float:
@@ -142,7 +149,7 @@ def main() -> int:
     try:
         return run(options, err)
     except RuntimeError as error:
-        err.print(f"bench: {error}")
+        err.print(f"bench: {error}", markup=False)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -47,8 +47,9 @@ def _carrier(where: Where) -> Iterator[None]:
     ready, over = threading.Event(), asyncio.Event()
 
     async def serve() -> None:
-        async with Carrier(where.address, where.port) as carrier:
-            carrier.default = Plan(hz=1_500)
+        carrier = Carrier(where.address, where.port)
+        carrier.default = Plan(hz=1_500)
+        async with carrier:
             ready.set()
             await over.wait()
 

@@ -103,11 +103,9 @@ class Bench:
 
     def rate(self, wanted: set[str]) -> Iterator[Figure]:
         """The highest rate that goes well, of ours and of the peer."""
-        ours = self._highest(self.plan.rates, self._rate_goes_well)
+        ours = highest(self.plan.rates, self._rate_goes_well)
         self.books.compare("highest rate")
-        theirs = (
-            self._highest(self.plan.peer_rates, self._peer_rate_goes_well) if (have_peer()) else 0
-        )
+        theirs = highest(self.plan.peer_rates, self._peer_rate_goes_well) if (have_peer()) else 0
         yield Figure.of("sip_call_rate", [ours], PEER, [theirs] if theirs else None)
 
     def register(self, wanted: set[str]) -> Iterator[Figure]:
@@ -185,28 +183,15 @@ class Bench:
     def _peer_calls(
         self, what: str, peer: subprocess.Popen[bytes], rate: int, seconds: float
     ) -> tuple[float, Load]:
-        """The same through the peer; our caller without credentials, for it asks for none."""
+        """The same through the peer, which asks for no credentials."""
         before = processor_s(peer.pid)
-        caller = self.bed.trusted
+        caller = self.bed.of_peer
         load = self._load(what, caller, self.bed.sippy, self.bed.carrier, rate, seconds)
         cpu_ms = (processor_s(peer.pid) - before) * 1000 / load.calls
         _demand(load, what)
         return cpu_ms, load
 
     # --- the highest rate ---
-
-    def _highest(self, rates: tuple[int, ...], goes_well: Callable[[int], bool]) -> int:
-        """Upward until a rate fails twice, then once more half a step below it; 0 if none goes.
-
-        The second try is there because one hiccup of the machine is no limit of the program.
-        """
-        best = 0
-        for rate in rates:
-            if not (goes_well(rate) or goes_well(rate)):
-                between = (best + rate) // 2
-                return between if best and goes_well(between) else best
-            best = rate
-        return best
 
     def _rate_goes_well(self, rate: int) -> bool:
         bed, seconds = self.bed, self.plan.step_s
@@ -222,13 +207,27 @@ class Bench:
         with bed.serve_peer():
             load = self._load(
                 f"the peer, {rate} calls a second",
-                bed.trusted,
+                bed.of_peer,
                 bed.sippy,
                 bed.carrier,
                 rate,
                 seconds,
             )
-        return goes_well(load, rate, bed.trusted.talk_s)
+        return goes_well(load, rate, bed.of_peer.talk_s)
+
+
+def highest(rates: tuple[int, ...], goes_well: Callable[[int], bool]) -> int:
+    """Upward until a rate fails twice, then once more half a step below it; 0 if none goes.
+
+    The second try is there because one hiccup of the machine is no limit of the program.
+    """
+    best = 0
+    for rate in rates:
+        if not (goes_well(rate) or goes_well(rate)):
+            between = (best + rate) // 2
+            return between if best and goes_well(between) else best
+        best = rate
+    return best
 
 
 def goes_well(load: Load, rate: int, talk_s: float) -> bool:

@@ -66,17 +66,18 @@ def is_bound(address: str, port: int) -> bool:
 
 
 def wait_bound(
-    process: subprocess.Popen[bytes], address: str, port: int, timeout_s: float = 15.0
+    process: subprocess.Popen[bytes], address: str, port: int, log: Path, timeout_s: float = 15.0
 ) -> None:
     """Wait until a process that was just started has bound its UDP address.
 
     Raises:
-        RuntimeError: it ended, or did not in time.
+        RuntimeError: it ended, or did not in time; the text has the end of its log.
     """
     end = time.monotonic() + timeout_s
     while not is_bound(address, port):
         if process.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{process.args!r} does not listen at {address}:{port}")
+            said = log.read_text("utf-8", "replace")[-1_500:]
+            raise RuntimeError(f"{process.args!r} does not listen at {address}:{port}:\n{said}")
         time.sleep(0.02)
 
 

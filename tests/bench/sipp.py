@@ -116,8 +116,9 @@ def read_stats(path: Path) -> dict[str, int]:
 def carrier(folder: Path, where: Where, stats: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A carrier that answers every call."""
     line = command("carrier", where, stats=stats)
-    with running(line, folder / "carrier.log", folder) as process:
-        wait_bound(process, *where)
+    log = folder / "carrier.log"
+    with running(line, log, folder) as process:
+        wait_bound(process, *where, log)
         yield process
 
 

@@ -53,6 +53,7 @@ class Bed:
         # All callers of one program have an address of their own: one of them is known by it.
         self.digest = Caller("call_digest", net[11], injected, "digest", SECRET)
         self.trusted = Caller("call", net[12], injected, "trusted")
+        self.of_peer = Caller("call_peer", net[12], injected, "trusted")
         self.relayed = Caller("call_digest", net[13], injected, "relayed", SECRET)
         self.phones = Caller(
             "register", net[14], write_injected(folder / "users.csv", users), talk_s=0.1
@@ -125,7 +126,7 @@ class Bed:
         """Our host, started by its own command; the process is the one that carries calls."""
         log = self.folder / "host.log"
         with running(self._command("serve"), log, self.folder, _PATH) as process:
-            wait_bound(process, *self.host)
+            wait_bound(process, *self.host, log)
             yield process
             # Twice: it need not wait for calls that somebody forgot.
             for _ in range(2):
@@ -139,9 +140,9 @@ class Bed:
         """Sippy's B2BUA, without log and authentication."""
         line = [str(_SIPPY), "-f", "-l", self.sippy.address, "-p", str(self.sippy.port)]
         line += ["-n", f"{self.carrier.address}:{self.carrier.port}"]
-        environment = {"SIPLOG_BEND": "none"}
-        with running(line, self.folder / "sippy.log", self.folder, environment) as process:
-            wait_bound(process, *self.sippy)
+        log, environment = self.folder / "sippy.log", {"SIPLOG_BEND": "none"}
+        with running(line, log, self.folder, environment) as process:
+            wait_bound(process, *self.sippy, log)
             yield process
 
     def ledger_is_sound(self) -> str:

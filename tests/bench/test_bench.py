@@ -14,7 +14,7 @@ import pytest
 from tests.bench import sipp
 from tests.bench.books import Books, Row, faults_of_kill
 from tests.bench.figures import MEASURES, Figure
-from tests.bench.measures import goes_well
+from tests.bench.measures import goes_well, highest
 from tests.bench.processes import processor_s, resident_mb
 from tests.bench.report import markdown
 from tests.bench.sipp import Load
@@ -117,6 +117,23 @@ def test_a_store_that_is_damaged_fails_the_audit(tmp_path: Path) -> None:
 )
 def test_a_rate_goes_well_within_its_limits(load: Load, well: bool) -> None:
     assert goes_well(load, rate=100, talk_s=1) is well
+
+
+@pytest.mark.parametrize(
+    ("limit", "found"), [(50, 0), (100, 100), (160, 150), (220, 200), (300, 300), (900, 300)]
+)
+def test_the_highest_rate_is_found_to_half_a_step(limit: int, found: int) -> None:
+    assert highest((100, 200, 300), lambda rate: rate <= limit) == found
+
+
+def test_one_hiccup_ends_no_search() -> None:
+    tried: list[int] = []
+
+    def goes(rate: int) -> bool:
+        tried.append(rate)
+        return not (rate == 200 and tried.count(200) == 1)
+
+    assert highest((100, 200, 300), goes) == 300
 
 
 def test_processor_time_counts_living_and_ended_children() -> None:
