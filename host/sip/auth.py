@@ -21,6 +21,8 @@ from host.sip.registrar import Registrar
 from host.sip.transport import Flow
 
 NONCE_AGE_S = 300
+MAX_USERNAME = 64
+"""As `host.numbering.provisioning` has it."""
 _NOBODY = {"MD5": "0" * 32, "SHA-256": "0" * 64}
 """What the response of an unknown user is compared with."""
 
@@ -88,8 +90,8 @@ class Authenticator:
                 response_to(request, 400, error.reason, to_tag=self._stateless_tag(request)), None
             )
         username = credentials.username
-        # A name that is no text is nobody's, and no question to the store.
-        readable = username.isascii() or _is_text(username)
+        # A name that no account can have is nobody's, and no question to the store.
+        readable = len(username) <= MAX_USERNAME and (username.isascii() or _is_text(username))
         account = self._accounts.account_by_username(username) if readable else None
         if self.guard.locked(flow.address, now) and not (
             account is not None and self._registrar.has_binding_from(account.id, flow.address)

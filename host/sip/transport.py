@@ -188,7 +188,7 @@ class StreamFlow(asyncio.Protocol):
                 self.send(b"\r\n")
             elif isinstance(item, SipPeerError):
                 self._receiver.bad_message(item, self)
-                if item.request is None and self._transport is not None:
+                if self._parser.lost and self._transport is not None:
                     self._transport.close()  # the stream's framing is lost
                     return
             else:

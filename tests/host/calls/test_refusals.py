@@ -128,9 +128,9 @@ def test_a_refusal_and_its_cdr(
     assert (refused.responses[-1].headers.get("Retry-After") is not None) == (status == 503)
     cdr = world.cdrs()[-1]
     assert (cdr["reason"], cdr["talk_ms"], cdr["cost"]) == (reason, 0, 0)
-    for side in (s for agent in world.agents.values() for s in agent.sides):
-        if side.dialog is None and not side.over and side.invite is not None:
-            if hasattr(side.invite, "cancel"):
+    for agent in world.agents.values():
+        for side in agent.sides:  # those that still ring
+            if side.outcome is None and hasattr(side, "uri"):
                 side.cancel()
     world.finish()
 

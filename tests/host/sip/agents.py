@@ -210,12 +210,13 @@ class Agent:
             self.send(self.request("REGISTER", uri, *fields), answer)
 
         def answer(transaction: ClientTransaction, response: Response | None) -> None:
-            if response is not None and response.status == 401:
-                if "Authorization" not in transaction.request.headers or "stale=true" in (
-                    response.headers.get("WWW-Authenticate") or ""
-                ):
-                    ask(self.authorization(response, "REGISTER", uri))
-                    return
+            stale = response is not None and "stale=true" in (
+                response.headers.get("WWW-Authenticate") or ""
+            )
+            first = "Authorization" not in transaction.request.headers
+            if response is not None and response.status == 401 and (first or stale):
+                ask(self.authorization(response, "REGISTER", uri))
+                return
             if response is not None and response.status >= 200:
                 self.registered.append(response)
 
