@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -88,7 +89,10 @@ def _parse_fields(value: str) -> dict[str, str]:
     scheme, _, rest = value.strip().partition(" ")
     if scheme.lower() != "digest":
         raise SipPeerError(400, "Not a Digest")
-    fields: dict[str, str] = {}
+    fields = _plain_fields(rest)
+    if fields is not None:
+        return fields
+    fields = {}
     position, end = 0, len(rest)
     while position < end:
         equals = rest.find("=", position)
@@ -114,6 +118,25 @@ def _parse_fields(value: str) -> dict[str, str]:
             break
         position = comma + 1
     return fields
+
+
+_PLAIN = re.compile(r'\s*([A-Za-z]+)=(?:"([^"\\]*)"|([A-Za-z0-9._+-]+))\s*(,|$)')
+"""One parameter as nearly all clients write it: no escapes, no odd blanks."""
+
+
+def _plain_fields(text: str) -> dict[str, str] | None:
+    """The parameters when all are plain and differ; None where the whole grammar is needed."""
+    fields: dict[str, str] = {}
+    position = 0
+    match = _PLAIN.match
+    while (found := match(text, position)) is not None:
+        name, quoted, token, comma = found.groups()
+        fields[name.lower()] = token if quoted is None else quoted
+        position = found.end()
+        if not comma:
+            whole = position == len(text) and len(fields) == text.count(",") + 1
+            return fields if whole and len(fields) <= MAX_PARAMS else None
+    return None
 
 
 def _closing_quote(text: str, opening: int) -> int:
