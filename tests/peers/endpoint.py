@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 from firmware.wire.sip import digest
 from firmware.wire.sip.errors import SipPeerError
@@ -66,7 +66,7 @@ class Endpoint:
 
     # --- life ---
 
-    async def __aenter__(self) -> Endpoint:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 

@@ -186,8 +186,8 @@ class Media(asyncio.DatagramProtocol):
                     placed.append((offset, np.frombuffer(linear, "<i2")))
             length = max(offset + len(linear) for offset, linear in placed)
             track = np.zeros(length, np.int16)
-            for offset, linear in placed:
-                track[offset : offset + len(linear)] = linear
+            for offset, audio_part in placed:
+                track[offset : offset + len(audio_part)] = audio_part
             parts.append(track)
         return np.concatenate(parts)
 

@@ -78,7 +78,7 @@ class Spectrum:
             self.samples = np.zeros(RATE_HZ // 20, np.int16)
         window = np.hanning(len(self.samples))
         spectrum = np.abs(np.fft.rfft(self.samples * window)) * 2 / window.sum()
-        self._peaks = np.maximum(spectrum, 1e-3)
+        self._peaks = np.maximum(spectrum, 1e-3).astype(np.float64)
         self._bins = np.fft.rfftfreq(len(self.samples), 1 / RATE_HZ)
 
     def dbm0(self, hz: float) -> float:

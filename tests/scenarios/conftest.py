@@ -41,8 +41,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
         dids = {ALICE_DID: "alice", BOB_DID: "bob", FLAT_DID: "bob", FORKED_DID: "bob"}
         for did, name in dids.items():
             plan = "flat" if did == FLAT_DID else "per-minute"
-            words = ("--account", name, "--plan", plan, "--pop", "montreal")
-            await host.run("did", "add", did, *words)
+            given = ("--account", name, "--plan", plan, "--pop", "montreal")
+            await host.run("did", "add", did, *given)
         await host.start()
 
     asyncio.run(prepare())
