@@ -79,7 +79,7 @@ class Spectrum:
         window = np.hanning(len(self.samples))
         spectrum = np.abs(np.fft.rfft(self.samples * window)) * 2 / window.sum()
         self._peaks = np.maximum(spectrum, 1e-3).astype(np.float64)
-        self._bins = np.fft.rfftfreq(len(self.samples), 1 / RATE_HZ)
+        self._bins = np.fft.rfftfreq(len(self.samples), 1 / RATE_HZ).astype(np.float64)
 
     def dbm0(self, hz: float) -> float:
         """Level of the strongest line near `hz`."""
