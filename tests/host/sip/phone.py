@@ -34,6 +34,7 @@ class Phone:
         self.mark = f"{next(_SERIAL)}x{time.monotonic_ns():x}"
         self.dialog: Dialog | None = None
         self.own = sock.getsockname()[:2]
+        self.media_port = 40_000
         self._parser = StreamParser()
         self._inbox: list[Request | Response] = []
         self._serial = itertools.count(1)
@@ -92,7 +93,7 @@ class Phone:
     def sdp(self) -> bytes:
         return (
             f"v=0\r\no=- 1 1 IN IP4 {self.own[0]}\r\ns=-\r\nc=IN IP4 {self.own[0]}\r\nt=0 0\r\n"
-            "m=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
+            f"m=audio {self.media_port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
         ).encode()
 
     def build(

@@ -50,7 +50,14 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 class HostProcess:
     """`loopstart-host serve` with one listener a transport."""
 
-    def __init__(self, folder: Path, *transports: str, settings: str = "", sip: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *transports: str,
+        settings: str = "",
+        sip: str = "",
+        listener: str = "",
+    ) -> None:
         self.folder = folder
         self.database = folder / "host.sqlite"
         self.config = folder / "host.toml"
@@ -67,7 +74,7 @@ class HostProcess:
             port = self.ports[transport] = free_port(kind)
             lines += [
                 "[[listeners]]", 'pop = "default"', f'address = "{ADDRESS}"', f"port = {port}",
-                f'transport = "{transport}"',
+                f'transport = "{transport}"', listener,
             ]  # fmt: skip
             if transport == "tls":
                 cert, key = certificate(folder)
