@@ -10,7 +10,7 @@ from host.charging import ledger
 from host.charging.values import Money
 from host.settings import ChargingSettings
 from tests.host.sip.agents import Side, cast, hangs_up, rings
-from tests.host.sip.world import HOST, VALUE_PER_MINUTE, World
+from tests.host.sip.world import VALUE_PER_MINUTE, World
 
 
 def long_call(world: World, **account: object) -> tuple[Side, Side]:
