@@ -1,8 +1,8 @@
 """The audio relay: rtp.io in this process, spoken to by the RTPproxy command protocol.
 
-Packets never touch Python: rtp.io forwards them in threads of its own, and learns the address
-behind NAT from the first packet that comes. Commands are pipelined on a socket and answered in
-order; nothing here waits.
+Packets never touch Python: rtp.io forwards them in threads of its own. It learns a customer's
+address behind NAT from the first packet that comes. Commands are pipelined on a socket and
+answered in order; nothing here waits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from host.settings import MediaSettings
 
@@ -25,20 +25,29 @@ NEVER_S = 10_000_000
 JOURNAL = "rtpproxy_acct.csv"
 
 
+class Peer(NamedTuple):
+    """Where one side wants its media, from its session description."""
+
+    address: str
+    port: int
+    pinned: bool
+    """True: media comes from that address or not at all (a carrier, known by its address).
+    False: the relay learns from the first packet where it comes from (NAT)."""
+
+
 class MediaRelay(Protocol):
     """What a host needs of a relay, whichever program it is."""
 
     address: str
     """Where peers send their media."""
 
-    def offer(
-        self, call_id: str, sides: tuple[str, str], peer: tuple[str, int], done: Done
-    ) -> None:
+    def open(self, call_id: str, offerer: str, peer: Peer, done: Done) -> None:
+        """The first offer of a call, when the answerer is not known yet."""
+
+    def offer(self, call_id: str, sides: tuple[str, str], peer: Peer, done: Done) -> None:
         """One side's address, with its offer. `sides` are the tags of offerer and answerer."""
 
-    def answer(
-        self, call_id: str, sides: tuple[str, str], peer: tuple[str, int], done: Done
-    ) -> None:
+    def answer(self, call_id: str, sides: tuple[str, str], peer: Peer, done: Done) -> None:
         """The answerer's address; `sides` as in the offer."""
 
     def close_call(self, call_id: str, sides: tuple[str, str]) -> None:
@@ -106,21 +115,19 @@ class RtpIoRelay:
                 self._silent(line.decode("ascii", "replace").strip())
         writer.close()
 
-    def offer(
-        self, call_id: str, sides: tuple[str, str], peer: tuple[str, int], done: Done
-    ) -> None:
+    def offer(self, call_id: str, sides: tuple[str, str], peer: Peer, done: Done) -> None:
         offerer, answerer = sides
-        command = f"U {call_id} {peer[0]} {peer[1]} {offerer} {answerer} {self._notify} {call_id}"
+        command = f"{_verb('U', peer)} {call_id} {peer.address} {peer.port} {offerer} {answerer}"
+        command += f" {self._notify} {call_id}"
         self._send(command, done)
 
-    def open(self, call_id: str, offerer: str, peer: tuple[str, int], done: Done) -> None:
-        """The first offer of a call, when the answerer is not known yet."""
-        self._send(f"U {call_id} {peer[0]} {peer[1]} {offerer} {self._notify} {call_id}", done)
+    def open(self, call_id: str, offerer: str, peer: Peer, done: Done) -> None:
+        command = f"{_verb('U', peer)} {call_id} {peer.address} {peer.port} {offerer}"
+        self._send(f"{command} {self._notify} {call_id}", done)
 
-    def answer(
-        self, call_id: str, sides: tuple[str, str], peer: tuple[str, int], done: Done
-    ) -> None:
-        self._send(f"L {call_id} {peer[0]} {peer[1]} {sides[0]} {sides[1]}", done)
+    def answer(self, call_id: str, sides: tuple[str, str], peer: Peer, done: Done) -> None:
+        command = f"{_verb('L', peer)} {call_id} {peer.address} {peer.port} {sides[0]} {sides[1]}"
+        self._send(command, done)
 
     def close_call(self, call_id: str, sides: tuple[str, str]) -> None:
         self._send(f"D {call_id} {sides[0]}", None)
@@ -157,6 +164,11 @@ class RtpIoRelay:
             os.unlink(os.path.join(self._folder, "silent"))
             os.unlink(os.path.join(self._folder, JOURNAL))
             os.rmdir(self._folder)
+
+
+def _verb(letter: str, peer: Peer) -> str:
+    """The command with its modifier: `A`, do not learn another address than the one given."""
+    return f"{letter}A" if peer.pinned else letter
 
 
 def _port(line: bytes) -> int | None:

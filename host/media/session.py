@@ -11,7 +11,7 @@ from firmware.wire.sip import sdp
 from firmware.wire.sip.sdp import SdpPeerError
 from host.calls.call import Call
 from host.calls.commands import RelayStep
-from host.media.relay import RtpIoRelay
+from host.media.relay import MediaRelay, Peer
 
 CALLER, CALLEE = "caller", "callee"
 """Tags of the two sides in the relay's protocol."""
@@ -28,7 +28,7 @@ class MediaSessions:
             port, empty when the peer's description can't be used.
     """
 
-    def __init__(self, relay: RtpIoRelay, rewritten: Rewritten) -> None:
+    def __init__(self, relay: MediaRelay, rewritten: Rewritten) -> None:
         self._relay = relay
         self._rewritten = rewritten
         self._offerers: dict[str, str] = {}
@@ -44,7 +44,8 @@ class MediaSessions:
         except PeerError:
             self._rewritten(call, step, b"")
             return
-        peer = (address, audio.port)
+        carrier = call.facts.direction == "in" if from_caller else bool(step.leg.carrier)
+        peer = Peer(address, audio.port, pinned=carrier)
         streams = session.media
 
         def done(relay_port: int | None) -> None:

@@ -86,6 +86,29 @@ def test_a_stranger_who_finds_the_relays_port_gets_no_audio_and_is_not_heard(pla
     play(scenario)
 
 
+def test_a_carriers_audio_comes_from_its_own_address_whoever_sends_first(play: Play) -> None:
+    """Given a carrier that is still silent, when a stranger sends to the relay first."""
+
+    async def scenario(world: World) -> None:
+        call, far = await talking(world)
+        tone, far.media.source = far.media.source, None
+        stranger = Media(world.net[66])
+        await stranger.open()
+        stranger.remote = far.media.remote
+        stranger.say(2_500, 0)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 1.0
+        while loop.time() < end:
+            stranger.tick()
+            await asyncio.sleep(0.02)
+        far.media.source = tone
+        await asyncio.gather(hears(call, CARRIER_HZ), hears(far, ALICE_HZ))
+        stranger.close()
+        assert not stranger.heard
+
+    play(scenario)
+
+
 def test_a_call_whose_media_is_silent_both_ways_is_ended(play: Play) -> None:
     async def scenario(world: World) -> None:
         before = world.mark()
