@@ -90,8 +90,11 @@ def test_a_carriers_audio_comes_from_its_own_address_whoever_sends_first(play: P
     """Given a carrier that is still silent, when a stranger sends to the relay first."""
 
     async def scenario(world: World) -> None:
-        call, far = await talking(world)
-        tone, far.media.source = far.media.source, None
+        carrier, alice = await world.carrier(), await world.phone("alice", register=False)
+        carrier.default = Plan(mute=True)
+        call = await alice.call(NUMBER, world.listener, hz=ALICE_HZ)
+        await call.wait("answered")
+        far = carrier.calls[0]
         stranger = Media(world.net[66])
         await stranger.open()
         stranger.remote = far.media.remote
@@ -101,7 +104,7 @@ def test_a_carriers_audio_comes_from_its_own_address_whoever_sends_first(play: P
         while loop.time() < end:
             stranger.tick()
             await asyncio.sleep(0.02)
-        far.media.source = tone
+        far.media.say(CARRIER_HZ)
         await asyncio.gather(hears(call, CARRIER_HZ), hears(far, ALICE_HZ))
         stranger.close()
         assert not stranger.heard
