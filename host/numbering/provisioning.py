@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import ipaddress
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -303,14 +304,32 @@ def _checked(columns: dict[str, Any]) -> dict[str, Any]:
         checked["number_range"] = _range(checked["number_range"])
     if checked.get("address"):
         checked["address"] = _address(checked["address"])
+    if checked.get("contact"):
+        checked["contact"] = _contact(checked["contact"])
     return checked
+
+
+_CONTACT = re.compile(
+    r"sips?:(?:[^@\s<>]+@)?(\[[0-9A-Fa-f:.]+\]|[^:;\s<>@]+)(?::\d{1,5})?(?:;\S*)?"
+)
+
+
+def _contact(text: str) -> str:
+    """The URI that a PBX trunk's calls are sent to; its host is an address."""
+    found = _CONTACT.fullmatch(text)
+    if found is None:
+        raise ProvisioningError(f"{text!r} is no SIP URI: write it as sip:203.0.113.5:5060")
+    _address(found[1])
+    return text
 
 
 def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text.strip("[]")))
     except ValueError:
-        raise ProvisioningError(f"{text!r} is no IP address") from None
+        raise ProvisioningError(
+            f"{text!r} is no IP address: give the address itself, names are not looked up"
+        ) from None
 
 
 def _number(text: str) -> str:

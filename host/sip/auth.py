@@ -21,6 +21,9 @@ from host.sip.registrar import Registrar
 from host.sip.transport import Flow
 
 NONCE_AGE_S = 300
+MD5_ONLY = ("MD5",)
+MD5_ONLY_CLIENTS = ("baresip v0.", "baresip v1.")
+"""Begin the User-Agent of clients that give up when a challenge they do not know comes first."""
 MAX_USERNAME = 64
 """As `host.numbering.provisioning` has it."""
 _NOBODY = {"MD5": "0" * 32, "SHA-256": "0" * 64}
@@ -74,6 +77,8 @@ class Authenticator:
         response = response_to(request, 401, to_tag=self._stateless_tag(request))
         nonce = self._nonces.make(now, flow.address)
         algorithms = flow.listener.digest_algorithms or self._settings.digest_algorithms
+        if (request.headers.get("User-Agent") or "").startswith(MD5_ONLY_CLIENTS):
+            algorithms = MD5_ONLY
         for value in digest.challenge(self._settings.realm, nonce, algorithms, stale=stale):
             response.headers.add("WWW-Authenticate", value)
         return response

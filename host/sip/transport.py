@@ -7,9 +7,11 @@ the peer's address, for TCP and TLS the connection itself.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol, cast
 
 from firmware.wire.sip.errors import SipPeerError
@@ -321,7 +323,10 @@ class Transports:
     def flow_to(
         self, transport: str, address: str, port: int, pop: str | None = None
     ) -> Flow | None:
-        """A flow towards an address; None where no listener has that transport."""
+        """A flow towards an address; None where no listener has that transport, and for a name:
+        looking one up would make all calls wait."""
+        if not _is_literal(address):
+            return None
         if transport == "udp":
             for endpoint in self.endpoints:
                 if pop is None or endpoint.listener.pop == pop:
@@ -377,3 +382,12 @@ def _server_context(listener: Listener) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(listener.certificate, listener.key)
     return context
+
+
+@lru_cache(maxsize=1024)
+def _is_literal(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True

@@ -13,6 +13,9 @@ from firmware.wire.sip.params import is_token
 from firmware.wire.sip.status import REASON_PHRASES, reason_phrase
 from firmware.wire.sip.uri import NameAddr, SipUri, Via
 
+_METHODS = frozenset(("INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "UPDATE", "INFO"))
+"""The usual ones, which are known to be tokens."""
+
 MAX_CSEQ = 2**31
 """CSeq numbers stay below it (RFC 3261, 8.1.1.5); a peer may write up to 2**32 - 1 (20.16)."""
 
@@ -24,6 +27,8 @@ def parse_cseq(value: str) -> tuple[int, str]:
         SipPeerError: malformed, or a number of 2**32 or more (400).
     """
     number, _, method = value.partition(" ")
+    if method in _METHODS and len(number) < 10 and number.isdecimal() and number.isascii():
+        return int(number), method
     method = method.strip()
     if not number.isdecimal() or not number.isascii() or not is_token(method):
         raise SipPeerError(400, "Malformed CSeq")
@@ -182,7 +187,8 @@ class Request(Message):
         if wants_rport:
             via = via.with_param("rport", str(port))
         values = self.headers.fields["Via"]
-        rest = split_list(values[0])[1:] if "," in values[0] else []
+        # An element that is empty (a comma too many) says nothing and is not passed on.
+        rest = [part for part in split_list(values[0])[1:] if part] if "," in values[0] else []
         values[0] = ", ".join([str(via), *rest])
         self.headers.parsed["Via"] = via
 

@@ -238,6 +238,7 @@ PIECES = [b"\r\n", b"\r\n ", b";", b",", b'"', b"<", b">", b":", b"@", b"%00", b
         max_size=6,
     ),
 )
+@example(data=INVITE.replace(b";rport", b";r,"), cuts=[])
 def test_mutations_are_a_message_or_a_peer_error(
     data: bytes, cuts: list[tuple[int, int, bytes]]
 ) -> None:
