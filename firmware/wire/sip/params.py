@@ -88,6 +88,9 @@ def parse_params(text: str) -> Params:
         if not equals:
             params.append((name.lower(), None))
             continue
+        if not value.strip(TOKEN):  # a token, which is what nearly all values are
+            params.append((name.lower(), value))
+            continue
         value = value.strip()
         if '"' in value:
             if len(value) < 2 or value[0] != '"' or value[-1] != '"':

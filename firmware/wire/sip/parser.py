@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.headers import KNOWN_NAMES, SINGLE, Headers, canonical
-from firmware.wire.sip.model import Request, Response
+from firmware.wire.sip.model import Request, Response, parse_cseq
 from firmware.wire.sip.params import TOKEN
+from firmware.wire.sip.uri import parse_name_addr, parse_uri, parse_via
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _read_head(head: bytes, limits: Limits) -> Request | Response:
     breaks = len(lines) - 1
     if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
         raise SipPeerError(400, "Stray CR, LF or NUL")
-    if "\r\n " in text or "\r\n\t" in text:
+    if "\n " in text or "\n\t" in text:
         lines = _unfold(lines)
     first = lines[0]
     if len(first) > limits.line_octets:
@@ -171,28 +172,35 @@ def _check(message: Request | Response, limits: Limits) -> None:
     The fields that every layer reads are parsed here once, so that nobody meets a malformed
     one later.
     """
-    fields = message.headers.fields
+    headers = message.headers
+    fields = headers.fields
     for name in _MANDATORY:
         if name not in fields:
             raise SipPeerError(400, f"Missing {name}")
     if not fields["Call-ID"][0]:
         raise SipPeerError(400, "Empty Call-ID")
-    _, method = message.cseq
-    message.from_  # noqa: B018
-    message.to  # noqa: B018
-    message.top_via  # noqa: B018
     vias = fields["Via"]
-    if len(vias) + sum([via.count(",") for via in vias]) > limits.vias:
-        raise SipPeerError(400, "Too Many Via")
+    # What the accessors of `Message` would remember, put there without asking each of them.
+    parsed = headers.parsed
+    parsed["CSeq"] = cseq = parse_cseq(fields["CSeq"][0])
+    parsed["From"] = parse_name_addr(fields["From"][0])
+    parsed["To"] = parse_name_addr(fields["To"][0])
+    if len(vias) == 1 and "," not in vias[0]:
+        parsed["Via"] = parse_via(vias[0])
+    else:
+        message.top_via  # noqa: B018
+        if len(vias) + sum([via.count(",") for via in vias]) > limits.vias:
+            raise SipPeerError(400, "Too Many Via")
     if isinstance(message, Request):
-        if method != message.method:
+        if cseq[1] != message.method:
             raise SipPeerError(400, "CSeq Method Differs")
         hops = fields.get("Max-Forwards")
         if hops is not None:
             count = content_length(hops[0])
             if count is None or count > 255:
                 raise SipPeerError(400, "Malformed Max-Forwards")
-        message.request_uri  # noqa: B018
+        if not parse_uri(message.uri).routable:
+            raise SipPeerError(416, "Unsupported URI Scheme", message)
 
 
 class StreamParser:
