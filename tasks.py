@@ -69,6 +69,23 @@ def ensure_venv() -> None:
     STAMP.write_text(fingerprint())
 
 
+def ensure_bench() -> bool:
+    """The peer that the benchmark compares with; it is compiled, so a compiler has to be there."""
+    stamp = VENV / ".installed-bench"
+    if stamp.exists() and stamp.read_text() == fingerprint():
+        return True
+    say("installing the benchmark's peer (once) ...")
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    if subprocess.run([*pip, "-e", ".[bench]"], cwd=ROOT, check=False).returncode:
+        say(
+            "the peer of the benchmark could not be built: it needs a C compiler and Python's "
+            "headers, `sudo apt-get install build-essential python3-dev`"
+        )
+        return False
+    stamp.write_text(fingerprint())
+    return True
+
+
 def apt_install(packages: tuple[str, ...]) -> bool:
     """Install Debian packages if we may; True when they are there then."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -134,6 +151,7 @@ def do_check(arguments: list[str]) -> None:
 def do_test(arguments: list[str]) -> None:
     """`check`, then all tests; arguments go to pytest."""
     ensure_debian(interop=True)
+    ensure_bench()
     do_check([])
     python("-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
 
@@ -141,6 +159,8 @@ def do_test(arguments: list[str]) -> None:
 def do_bench(arguments: list[str]) -> None:
     """Measure the host and a device beside their peers; `--json` for one object a line."""
     ensure_debian(interop=True)
+    if not ensure_bench():
+        raise SystemExit(1)
     python("-m", "tests.bench", *arguments)
 
 
