@@ -1,4 +1,4 @@
-"""What nearly all peers write is read by short ways; they must give what the whole grammar gives."""
+"""What nearly all peers write is read by short ways, which give what the whole grammar gives."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_an_address_with_a_tag(address: str, begin: str, tail: str) -> None:
 def test_a_via_with_a_branch(head: str, begin: str, tail: str, end: str) -> None:
     def whole(text: str) -> uri.Via:
         before, semicolon, after = text.partition(";")
-        params = parse_params(after) if semicolon else ()
-        return uri.Via(*uri._parse_via_head(before), params)
+        transport, host, port = uri._parse_via_head(before)
+        return uri.Via(transport, host, port, parse_params(after) if semicolon else ())
 
     text = head + begin + tail + end
     assert outcome(uri.parse_via, text) == outcome(whole, text)
