@@ -44,7 +44,7 @@ def groups(bench: Bench, plan: Plan) -> list[Group]:
             4 * (turns * run_s + 5),
         ),
         (("sip_call_cpu_ms_loaded", "host_rss_mb"), bench.loaded, turns * (plan.loaded_s + 3)),
-        (("sip_call_rate",), bench.rate, 14 * (plan.step_s + 4)),
+        (("sip_call_rate",), bench.rate, 2 * min(len(plan.rates), 9) * (plan.step_s + 4)),
         (("register_cpu_ms",), bench.register, (turns + 1) * (plan.register_s + 2)),
         (("host_rss_growth_mb",), bench.growth, plan.growth_calls[1] / plan.growth_rate + 6),
         (("device_rss_mb", "device_cpu_pct"), bench.device, plan.device_s + 7),
@@ -101,10 +101,11 @@ def run(options: argparse.Namespace, err: Console) -> int:
     if others > _BUSY_CORES:
         err.print(f"bench: others used {others:.2f} of a core meanwhile: the figures are too high")
     if options.results:
-        text = report.markdown(figures, [verdict, told], others, options.quick)
+        text = report.markdown(figures, [verdict, told], bench.limits, others, options.quick)
         options.results.write_text(text, "utf-8")
     out = sys.stderr if options.json else sys.stdout
-    print(f"bench: {told}", verdict, sep="\n", file=out, flush=True)
+    limits = [f"bench: {limit}" for limit in bench.limits]
+    print(*limits, f"bench: {told}", verdict, sep="\n", file=out, flush=True)
     return 1 if failed or bench.books.faults else 0
 
 

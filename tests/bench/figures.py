@@ -28,7 +28,7 @@ MEASURES = (
     Measure("sip_call_rate", "1/s", "highest rate of calls with digest", 600, better="more"),
     Measure("register_cpu_ms", "ms", "a registration with digest, 1,000/s", 0.25),
     Measure("host_rss_mb", "MB", "resident memory after the load of 400/s", 80),
-    Measure("host_rss_growth_mb", "MB", "growth from 2,000 to 10,000 calls, 200/s", 2),
+    Measure("host_rss_growth_mb", "MB", "growth from 2,000 to 10,000 calls, 50/s", 2),
     Measure("device_rss_mb", "MB", "resident memory of a device in a call", 40),
     Measure("device_cpu_pct", "%", "of a core, a device in a call", 7),
 )

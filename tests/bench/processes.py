@@ -52,11 +52,14 @@ def resident_mb(pid: int) -> float:
 
 
 def machine_busy_s() -> float:
-    """Processor time that everything on this machine has used so far, seconds."""
-    user, nice, system, _idle, _iowait, irq, softirq = map(
-        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
+    """Processor time that all processes of this machine, and its hypervisor, have used, seconds.
+
+    Interrupts are left out: those of the load itself are among them, and belong to nobody.
+    """
+    user, nice, system, _idle, _iowait, _irq, _softirq, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     )
-    return (user + nice + system + irq + softirq) * TICK_S
+    return (user + nice + system + steal) * TICK_S
 
 
 def is_bound(address: str, port: int) -> bool:

@@ -175,6 +175,6 @@ def test_figures_are_medians_and_know_whether_they_reach() -> None:
 
 
 def test_results_name_every_measure_and_no_date() -> None:
-    text = markdown([Figure.of("host_rss_mb", [55.5])], ["the books agree"], 0.0, False)
+    text = markdown([Figure.of("host_rss_mb", [55.5])], ["the books agree"], [], 0.0, False)
     assert all(measure.name in text for measure in MEASURES)
     assert time.strftime("%Y") not in text
