@@ -55,10 +55,11 @@ from host.media.session import MediaSessions
 from host.numbering.directory import Directory
 from host.numbering.values import Account
 from host.settings import Settings
+from host.sip import bindings
 from host.sip.auth import Authenticator
 from host.sip.registrar import Binding, Registrar
 from host.sip.server import SipServer
-from host.sip.transport import Transports
+from host.sip.transport import Flow, Transports, UdpFlow
 from host.store.sqlite import open_reader
 from host.store.writer import Delivery, GroupCommitWriter
 
@@ -163,6 +164,7 @@ class Host:
                 address=bound.address,
                 port=bound.port,
             )
+        self._find_bindings()
         self._beat_at = self.clock()
         self._beat()
         self.loop.call_later(SUPERVISE_S, self._supervise)
@@ -196,6 +198,7 @@ class Host:
             await asyncio.sleep(0.02)
         await self.relay.close()
         await self.transports.close()
+        self._save_bindings(self._now())
         self.writer.call(lambda conn: self.charging.heartbeat(conn, self._now()))
         self.writer.close()
         stats = self.writer.stats
@@ -247,8 +250,32 @@ class Host:
         self._beat_at = now + interval_s
         stamp = self._now()
         self.writer.submit(lambda conn: self.charging.heartbeat(conn, stamp), _ignore)
+        self._save_bindings(stamp)
         if not self._stopped.is_set():
             self.loop.call_later(interval_s, self._beat)
+
+    def _save_bindings(self, stamp: Now) -> None:
+        """Registrations go to the store once a heartbeat, with its commit."""
+        changes = self.registrar.unsaved
+        if not changes:
+            return
+        self.registrar.unsaved = {}
+        saved, dropped = bindings.rows_of(self.settings.host_id, changes, stamp)
+        self.writer.submit(lambda conn: bindings.save(conn, saved, dropped), _ignore)
+
+    def _find_bindings(self) -> None:
+        """Devices that were registered before the restart."""
+        endpoints = {
+            f"{e.listener.address}:{e.listener.port}": e for e in self.transports.endpoints
+        }
+
+        def flow_to(listener: str, address: str, port: int) -> Flow | None:
+            endpoint = endpoints.get(listener)
+            return UdpFlow(endpoint, address, port) if endpoint is not None else None
+
+        host_id, stamp = self.settings.host_id, self._now()
+        for binding in self.writer.call(lambda conn: bindings.load(conn, host_id, stamp, flow_to)):
+            self.registrar.restore(binding)
 
     def _supervise(self) -> None:
         stamp = self._now()

@@ -55,6 +55,13 @@ class Registrar:
         self._streams: dict[Flow, set[tuple[int, str]]] = {}
         """Bindings of each connection, so that strangers' connections close at no cost."""
         self.count = 0
+        self.unsaved: dict[tuple[int, str], Binding | None] = {}
+        """What changed since the shell last saved it; None: gone. The shell empties it."""
+
+    def restore(self, binding: Binding) -> None:
+        """A binding of the process before this one."""
+        self._keep(binding, True)
+        self.unsaved.pop((binding.account_id, binding.key), None)
 
     def register(
         self, request: Request, account_id: int, username: str, flow: Flow, now: float
@@ -168,6 +175,7 @@ class Registrar:
         if known is not None:
             self._leave_stream(known)
         mine[binding.key] = binding
+        self.unsaved[binding.account_id, binding.key] = binding
         if binding.flow.reliable:
             self._streams.setdefault(binding.flow, set()).add((binding.account_id, binding.key))
         self._deadlines.arm(f"{binding.account_id} {binding.key}", binding.expires_at)
@@ -179,6 +187,7 @@ class Registrar:
     def _remove(self, binding: Binding) -> None:
         mine = self._bindings[binding.account_id]
         del mine[binding.key]
+        self.unsaved[binding.account_id, binding.key] = None
         self._leave_stream(binding)
         if not mine:
             del self._bindings[binding.account_id]

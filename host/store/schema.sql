@@ -98,6 +98,25 @@ CREATE TABLE host (                     -- one heartbeat row a host
     mono_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Registrations over UDP, so that a host that starts again finds its devices at once. Those
+-- over a connection end with it.
+CREATE TABLE binding (
+    host_id TEXT NOT NULL,
+    account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    key TEXT NOT NULL,                  -- what makes a contact the same
+    uri TEXT NOT NULL,
+    call_id TEXT NOT NULL,
+    cseq INTEGER NOT NULL,
+    address TEXT NOT NULL,              -- where the REGISTER came from
+    port INTEGER NOT NULL,
+    listener TEXT NOT NULL,             -- and the address:port that it came to
+    to_source INTEGER NOT NULL,
+    expires_utc_ms INTEGER NOT NULL,
+    q TEXT NOT NULL,
+    user_agent TEXT NOT NULL,
+    PRIMARY KEY (host_id, account_id, key)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE call (
     id INTEGER PRIMARY KEY,
     call_id TEXT NOT NULL UNIQUE,
