@@ -87,15 +87,15 @@ class Host:
         self._sends: dict[type, Callable[[Any], None]] = {
             Authorize: self._authorize,
             PlaceLeg: self._place,
-            ProgressLeg: lambda c: c.leg.agent.progress(c.ringing, c.sdp),
-            AnswerLeg: lambda c: c.leg.agent.answer(c.sdp),
-            RejectLeg: lambda c: c.leg.agent.reject(c.reason, c.failure),
+            ProgressLeg: _to_agent(lambda agent, c: agent.progress(c.ringing, c.sdp)),
+            AnswerLeg: _to_agent(lambda agent, c: agent.answer(c.sdp)),
+            RejectLeg: self._reject_leg,
             EndLeg: self._end_leg,
-            AcknowledgeLeg: lambda c: c.leg.agent.acknowledge(c.sdp),
-            ModifyLeg: lambda c: c.leg.agent.modify(c.sdp, c.update),
-            ModifiedLeg: lambda c: c.leg.agent.modified(c.sdp),
-            RejectModifyLeg: lambda c: c.leg.agent.reject_modify(c.status),
-            SendInfo: self._send_info,
+            AcknowledgeLeg: _to_agent(lambda agent, c: agent.acknowledge(c.sdp)),
+            ModifyLeg: _to_agent(lambda agent, c: agent.modify(c.sdp, c.update)),
+            ModifiedLeg: _to_agent(lambda agent, c: agent.modified(c.sdp)),
+            RejectModifyLeg: _to_agent(lambda agent, c: agent.reject_modify(c.status)),
+            SendInfo: _to_agent(lambda agent, c: agent.send_info(c.content_type, c.body)),
             RecordRefusal: self._record_refusal,
             MarkAnswered: self._mark_answered,
             Renew: self._renew,
@@ -297,13 +297,17 @@ class Host:
         self.sip.place(command)
 
     def _end_leg(self, command: EndLeg) -> None:
+        """The last word to a leg: its agent and it point at each other no more."""
         agent: Any = command.leg.agent
         if agent is not None:
+            command.leg.agent = None
             agent.end(command.cause)
 
-    def _send_info(self, command: SendInfo) -> None:
+    def _reject_leg(self, command: RejectLeg) -> None:
         agent: Any = command.leg.agent
-        agent.send_info(command.content_type, command.body)
+        if agent is not None:
+            command.leg.agent = None
+            agent.reject(command.reason, command.failure)
 
     def _authorize(self, command: Authorize) -> None:
         now, call = self._now(), command.call
@@ -445,6 +449,17 @@ class Tokens:
             self._left = secrets.token_hex(2048)
         token, self._left = self._left[-16:], self._left[:-16]
         return token
+
+
+def _to_agent(tell: Callable[[Any, Any], None]) -> Callable[[Any], None]:
+    """Carries out a command on the leg's agent; a leg whose agent has gone hears nothing."""
+
+    def send(command: Any) -> None:
+        agent = command.leg.agent
+        if agent is not None:
+            tell(agent, command)
+
+    return send
 
 
 def _ignore(result: object) -> None:

@@ -126,3 +126,23 @@ class Call:
     def other(self, leg: Leg) -> Leg | None:
         """The leg on the far side of `leg`; None while nobody has answered."""
         return self.winner if leg.is_caller else self.caller
+
+    def release(self) -> None:
+        """Let go of the legs, each of which points back here: nothing then waits for the
+        collector. What a leg still says is said of `GONE`."""
+        self.caller.call = GONE
+        for leg in self.attempts:
+            leg.call = GONE
+        if self.winner is not None:
+            self.winner.call = GONE
+
+
+def _gone() -> Call:
+    facts = CallFacts("", "", 0, "out", "", "")
+    call = Call(Offered(facts, (), (), True, "", "", 0, b"", "direct"), None)
+    call.state = State.ENDED
+    return call
+
+
+GONE = _gone()
+"""Stands for every call that is over and settled; it takes no events."""

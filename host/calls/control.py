@@ -137,6 +137,7 @@ class CallControl:
         else:
             if call.state is State.ENDED:  # its CDR was written with the refusal
                 self.calls.pop(call.id, None)
+                call.release()
                 return
             self._feed(call, Event.REFUSED, answer, now)
 
@@ -207,6 +208,7 @@ class CallControl:
             self._feed(leg.call, Event.CALLER_GONE, leg, cause, detail, now)
         elif leg is leg.call.winner:
             self._feed(leg.call, Event.CALLEE_GONE, leg, cause, detail, now)
+        leg.agent = None
 
     def media_silent(self, call: Call, now: float) -> None:
         """No media has come for the configured time."""
@@ -246,6 +248,7 @@ class CallControl:
         """The settlement is durable, or must be tried again."""
         if ok:
             self.calls.pop(call.id, None)
+            call.release()
         else:
             call.settle_tries += 1
             self._arm(call, now + SETTLE_RETRY_S * min(call.settle_tries, 30))
@@ -365,6 +368,7 @@ class CallControl:
         self.calls.pop(call.id, None)
         self._deadlines.disarm(call.id)
         self.commands.append(RejectLeg(call.caller, refusal.reason))
+        call.release()
 
     def _on_opened(self, call: Call, sdp: bytes, now: float) -> None:
         call.placed_sdp = sdp
@@ -431,6 +435,7 @@ class CallControl:
         if leg not in call.attempts:
             return
         call.attempts.remove(leg)
+        leg.agent = None
         if call.best_failure is None or _worth(failure) > _worth(call.best_failure):
             call.best_failure = failure
         if call.attempts:
