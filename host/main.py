@@ -442,13 +442,15 @@ class Tokens:
     """Random tokens of 64 bits, drawn from the system's generator many at a time."""
 
     def __init__(self) -> None:
-        self._left = ""
+        self._text = ""
+        self._at = 0
 
     def __call__(self) -> str:
-        if not self._left:
-            self._left = secrets.token_hex(2048)
-        token, self._left = self._left[-16:], self._left[:-16]
-        return token
+        at = self._at
+        if at == len(self._text):
+            self._text, at = secrets.token_hex(2048), 0
+        self._at = at + 16
+        return self._text[at : at + 16]
 
 
 def _to_agent(tell: Callable[[Any, Any], None]) -> Callable[[Any], None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, auto
+from typing import NamedTuple
 
 from host.calls.commands import Contact, Failure, MediaMode
 from host.charging.values import BilledLeg, CallFacts, Ending, Grant
@@ -42,8 +42,7 @@ class Leg:
         self.progressed = False
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
+class Offered(NamedTuple):
     """A call as a protocol shell hands it over, its sender authenticated."""
 
     facts: CallFacts

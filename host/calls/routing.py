@@ -7,8 +7,7 @@ that come before them: blocked or locked, route, and for a DID its POP and who i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from host.calls.call import Offered
 from host.calls.commands import Contact, MediaMode
@@ -28,8 +27,7 @@ Locate = Callable[[Account], Sequence[Contact]]
 """All live contacts of an account, whatever their POP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """A refusal and what its CDR says of the call."""
 
     facts: CallFacts
@@ -135,4 +133,4 @@ class Router:
 
 
 def _renumbered(plan: IncomingPlan, first: int) -> list[BilledLeg]:
-    return [replace(leg, leg=first + i) for i, leg in enumerate(plan.legs)]
+    return [leg._replace(leg=first + i) for i, leg in enumerate(plan.legs)]

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from firmware.wire.sip.errors import SipPeerError
@@ -54,8 +54,7 @@ def ha1(username: str, realm: str, password: str, algorithm: str) -> str:
     return digest_hash(algorithm, f"{username}:{realm}:{password}".encode())
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """The value of Authorization or Proxy-Authorization."""
 
     username: str
@@ -72,8 +71,7 @@ class Credentials:
     opaque: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(NamedTuple):
     """The value of WWW-Authenticate or Proxy-Authenticate."""
 
     realm: str

@@ -119,17 +119,13 @@ class Message:
 
     def to_bytes(self) -> bytes:
         """The message as it travels; Content-Length is written to fit the body (18.3)."""
-        lines = [self.start_line()]
-        for name, values in self.headers.fields.items():
-            if name == "Content-Length":
-                continue
-            if len(values) == 1:
-                lines.append(f"{name}: {values[0]}")
-            else:
-                lines += [f"{name}: {value}" for value in values]
+        fields = self.headers.fields
+        if "Content-Length" in fields:  # of a message that came in
+            fields = {name: fields[name] for name in fields if name != "Content-Length"}
+        lines = [f"{name}: {value}\r\n" for name, values in fields.items() for value in values]
         body = self.body
-        lines.append(f"Content-Length: {len(body)}\r\n\r\n")
-        return "\r\n".join(lines).encode("utf-8", "surrogateescape") + body
+        text = f"{self.start_line()}\r\n{''.join(lines)}Content-Length: {len(body)}\r\n\r\n"
+        return text.encode("utf-8", "surrogateescape") + body
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -180,8 +176,8 @@ class Request(Message):
         filled in where it was asked for.
         """
         via = self.top_via
-        wants_rport = any(name == "rport" for name, _ in via.params)
-        if via.host.strip("[]") == host.strip("[]") and not wants_rport:
+        wants_rport = via.param("rport") is not None
+        if not wants_rport and (via.host == host or via.host.strip("[]") == host.strip("[]")):
             return
         via = via.with_param("received", host.strip("[]"))
         if wants_rport:
@@ -218,6 +214,9 @@ class Response(Message):
         return Response(self.status, self.reason, self.headers.copy(), self.body)
 
 
+_COPIED = ("Via", "From", "To", "Call-ID", "CSeq")
+
+
 def response_to(
     request: Request, status: int, reason: str | None = None, *, to_tag: str | None = None
 ) -> Response:
@@ -228,23 +227,11 @@ def response_to(
     (12.1.1: 101 to 299). Fields that a malformed request lacks are left out.
     """
     source = request.headers.fields
-    fields: dict[str, list[str]] = {}
-    via = source.get("Via")
-    if via is not None:
-        fields["Via"] = via.copy()
-    values = source.get("From")
-    if values is not None:
-        fields["From"] = values[:1]
-    values = source.get("To")
-    if values is not None:
-        to = values[0]
-        if to_tag is not None and status > 100 and request.to.tag is None:
-            to = f"{to};tag={to_tag}"
-        fields["To"] = [to]
-    for name in ("Call-ID", "CSeq"):
-        values = source.get(name)
-        if values is not None:
-            fields[name] = values[:1]
+    fields = {name: source[name][:1] for name in _COPIED if name in source}
+    if "Via" in fields:
+        fields["Via"] = source["Via"].copy()
+    if to_tag is not None and status > 100 and "To" in fields and request.to.tag is None:
+        fields["To"] = [f"{source['To'][0]};tag={to_tag}"]
     if status == 100:
         if "Timestamp" in source:
             fields["Timestamp"] = source["Timestamp"].copy()

@@ -6,8 +6,7 @@ they change when the other end refreshes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.model import Message, Request, Response
@@ -20,8 +19,7 @@ MIN_SE_S = 90
 _MAX_S = 2**31
 
 
-@dataclass(frozen=True, slots=True)
-class SessionExpires:
+class SessionExpires(NamedTuple):
     """The Session-Expires field (RFC 4028, 4)."""
 
     interval_s: int
@@ -32,8 +30,7 @@ class SessionExpires:
         return f"{self.interval_s}{tail}"
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(NamedTuple):
     """What a transaction agreed on: the session's interval and who refreshes it."""
 
     interval_s: int
@@ -59,8 +56,7 @@ class Agreement:
         return self.refresher == role
 
 
-@dataclass(frozen=True, slots=True)
-class TooSmall:
+class TooSmall(NamedTuple):
     """Answer 422 with this Min-SE (RFC 4028, 6)."""
 
     min_se_s: int
@@ -110,6 +106,9 @@ def min_se_s(message: Message) -> int:
 
 def supports_timer(message: Message) -> bool:
     """Whether `timer` stands in Supported or Require."""
+    fields = message.headers.fields
+    if "Supported" not in fields and "Require" not in fields:
+        return False
     options = message.headers.get_all("Supported") + message.headers.get_all("Require")
     return any(option.lower() == "timer" for option in options)
 

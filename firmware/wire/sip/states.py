@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class State(Enum):
-    """States of RFC 3261, 17 and RFC 6026."""
+class State(StrEnum):
+    """States of RFC 3261, 17 and RFC 6026. Strings, since those are hashed without Python code."""
 
     CALLING = "calling"
     TRYING = "trying"
