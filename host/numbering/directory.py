@@ -118,6 +118,8 @@ class Directory:
         self._rates: _Cache[Rate] = _Cache()
         self._dids: _Cache[_Did] = _Cache()
         self._numbers: _Cache[tuple[str, ...]] = _Cache()
+        self._plans: _Cache[OutgoingPlan | Refusal] = _Cache()
+        """Plans of calls to the outside, by account and what it dialled."""
         self._in_order: tuple[Carrier, ...] = ()
         self._longest_prefix = MAX_DIGITS
 
@@ -149,6 +151,11 @@ class Directory:
         number, or no rate that the account may use), NO_CARRIER.
         """
         self._refresh()
+        plan = self._plans.get((account.id, dialled), lambda: self._plan_outgoing(account, dialled))
+        assert plan is not None
+        return plan
+
+    def _plan_outgoing(self, account: Account, dialled: str) -> OutgoingPlan | Refusal:
         if account.status != "active":
             return Refusal(Reason.BLOCKED, f"account {account.username} is {account.status}")
         number = normalise(dialled, account.area_code, account.dial_rules)
@@ -268,7 +275,14 @@ class Directory:
         # Caches are filled from what is in force now or later; a change in between only
         # means that they are dropped once more at the next question.
         self._version = version
-        for cache in (self._accounts, self._carriers, self._rates, self._dids, self._numbers):
+        for cache in (
+            self._accounts,
+            self._carriers,
+            self._rates,
+            self._dids,
+            self._numbers,
+            self._plans,
+        ):
             cache.clear()
         self._in_order = tuple(
             _carrier(row)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 class CalleeLeg(SipLeg):
     """The leg of whoever is called."""
 
+    __slots__ = ("_answer", "_session_expires_s", "_transaction", "call_id", "fixed", "invite")
+
     def __init__(
         self, server: SipServer, flow: Flow, tag: str, place: PlaceLeg, uri: str, fixed: bool
     ) -> None:

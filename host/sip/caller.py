@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class CallerLeg(SipLeg):
     """The leg of whoever calls."""
 
+    __slots__ = ("_bye_cause", "_keep_flow", "acknowledged", "transaction")
+
     def __init__(
         self,
         server: SipServer,

@@ -59,6 +59,25 @@ class SipLeg:
     A leg is known to the server under its own tag, from its first message until it is over.
     """
 
+    __slots__ = (
+        "_agreed",
+        "_late_reinvite",
+        "_pending",
+        "_pending_offer",
+        "_refreshing",
+        "_reinvite",
+        "_reoffer",
+        "_timer",
+        "dialog",
+        "flow",
+        "leg",
+        "local_sdp",
+        "over",
+        "peer_allows",
+        "remote_sdp",
+        "server",
+        "tag",
+    )
     leg: Leg
 
     def __init__(self, server: SipServer, flow: Flow, tag: str) -> None:

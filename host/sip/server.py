@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from math import inf
 from typing import Any, Protocol
 
 from firmware.wire.sip import reason as sip_reason
@@ -44,6 +45,8 @@ METHODS = frozenset(("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "INF
 EXTENSIONS = frozenset(("timer", "path", "outbound", "gruu", "replaces", "100rel"))
 """Option tags that a client may support; we require none of them."""
 BYE_MEMORY_S = 32.0
+CHALLENGE_S = 0.05
+"""For so long the last look at the configuration is good enough to challenge by."""
 BYE_MEMORY = 20_000
 
 
@@ -108,6 +111,8 @@ class SipServer:
         self._batch_over = batch_over
         self._fresh = False
         """Whether changes of the configuration were looked for in this batch."""
+        self._fresh_at = -inf
+        """When they were looked for last, monotonic seconds."""
         self._legs: dict[str, SipLeg] = {}
         self._ended: OrderedDict[str, float] = OrderedDict()
         """Tags of legs that we hung up a moment ago: a BYE that crossed ours is answered 200."""
@@ -171,7 +176,8 @@ class SipServer:
 
     def flush(self) -> None:
         """Send what the layer has, then let call control's commands be carried out."""
-        self._carry_out()
+        if self.control.commands:
+            self._carry_out()
         out = self.layer.out
         if out:
             self.layer.out = []
@@ -202,6 +208,7 @@ class SipServer:
         """Take notice of changed configuration, once a batch."""
         if not self._fresh:
             self._fresh = True
+            self._fresh_at = self.now
             self._peers.refresh()
 
     # --- requests ---
@@ -286,7 +293,10 @@ class SipServer:
 
     def _invite(self, request: Request, flow: Flow) -> None:
         """A new call, a retransmission of one, or a stranger."""
-        self._refresh()
+        # An INVITE without credentials is most often only to be challenged, so that a second look
+        # follows at once; a trunk's or carrier's is judged by what is `CHALLENGE_S` old at most.
+        if "Authorization" in request.headers.fields or self.now - self._fresh_at > CHALLENGE_S:
+            self._refresh()
         carrier = self._peers.carrier_by_address(flow.address, flow.port)
         account: Account | None = None
         if carrier is None:
