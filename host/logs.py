@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from structlog.typing import Processor
 
 _encode = json.JSONEncoder(default=str, check_circular=False).encode
 """Made once: a new encoder a line costs as much as the line."""
 
 
-def _to_json(event: Any, **_: Any) -> str:
+def _json_line(_logger: Any, method: str, event: Any) -> str:
+    """Level, time and form in one step: a line a call, which three processors would double."""
+    event["level"] = "error" if method == "exception" else method
+    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return _encode(event)
 
 
@@ -27,17 +32,13 @@ def configure(level: str, as_json: bool) -> None:
         level: debug, info, warning or error.
         as_json: one JSON object a line; False: text for a person.
     """
-    renderer = (
-        structlog.processors.JSONRenderer(serializer=_to_json)
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    for_people: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
+        processors=[_json_line] if as_json else for_people,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
