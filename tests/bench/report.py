@@ -98,7 +98,7 @@ def markdown(
     """
     lines = ["## The machine", ""]
     lines += [f"- {fact}" for fact in machine()]
-    lines.append(f"- busy with other things while this ran: {others:.2f} of a core on average")
+    lines.append(f"- busy with other things while this ran: {max(0.0, others):.2f} of a core on average")
     lines += ["", "## The figures", ""]
     if quick:
         lines += ["Of a `--quick` run: they show that it works, and are worth little.", ""]
