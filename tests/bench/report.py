@@ -98,7 +98,8 @@ def markdown(
     """
     lines = ["## The machine", ""]
     lines += [f"- {fact}" for fact in machine()]
-    lines.append(f"- busy with other things while this ran: {max(0.0, others):.2f} of a core on average")
+    busy = max(0.0, others)
+    lines.append(f"- busy with other things while this ran: {busy:.2f} of a core on average")
     lines += ["", "## The figures", ""]
     if quick:
         lines += ["Of a `--quick` run: they show that it works, and are worth little.", ""]
