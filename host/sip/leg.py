@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from firmware.wire.sip import reason as sip_reason
 from firmware.wire.sip import session_timer
-from firmware.wire.sip.address import NameAddr
 from firmware.wire.sip.dialog import Dialog
 from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.message import Request, Response, response_to
 from firmware.wire.sip.transaction import ClientTransaction, ServerTransaction
+from firmware.wire.sip.uri import NameAddr
 from host.settings import SipSettings
 from host.sip.transport import Flow
 

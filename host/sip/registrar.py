@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from firmware.wire.sip.address import NameAddr
 from firmware.wire.sip.message import Request, Response, response_to
+from firmware.wire.sip.uri import NameAddr
 from host.calls.commands import Contact
 from host.deadlines import Deadlines
 from host.settings import SipSettings

@@ -39,7 +39,7 @@ from host.sip.callee import CalleeLeg
 from host.sip.caller import CallerLeg
 from host.sip.leg import ALLOW, SipLeg, answer_timer, check_dialog, is_sdp, unsupported
 from host.sip.registrar import Binding, Registrar
-from host.sip.transport import Flow
+from host.sip.transport import Flow, literal_address
 
 METHODS = frozenset(("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "INFO", "REGISTER"))
 EXTENSIONS = frozenset(("timer", "path", "outbound", "gruu", "replaces", "100rel"))
@@ -483,8 +483,8 @@ class SipServer:
     def flow_for_dialog(self, dialog: Dialog, flow: Flow) -> Flow:
         """The flow to a dialog's next hop where that is an address; else where it came by."""
         hop = dialog.next_hop
-        address = hop.host.strip("[]")
-        if flow.reliable or not _is_address(address):
+        address = literal_address(hop.host)
+        if flow.reliable or address is None:
             return flow
         port = hop.port or 5060
         if address == flow.address and port == flow.port:
@@ -526,9 +526,10 @@ class SipServer:
             port = uri.port or 5060
             return self._open_flow("udp", uri.host, port, target.pop), target.uri, True
         transport = (uri.param("transport") or "udp").lower()
-        if not _is_address(uri.host.strip("[]")):  # names are not looked up
+        address = literal_address(uri.host)
+        if address is None:  # names are not looked up
             return None, target.uri, False
-        return self._open_flow(transport, uri.host, uri.port or 5060, None), target.uri, False
+        return self._open_flow(transport, address, uri.port or 5060, None), target.uri, False
 
 
 def _user_of(uri: SipUri) -> str:
@@ -545,7 +546,3 @@ _SEPARATORS = str.maketrans("", "", "-.() ")
 def _hops(request: Request) -> int:
     value = (request.headers.get("Max-Forwards") or "70").strip()
     return min(int(value), 255) if value.isdecimal() else 70
-
-
-def _is_address(host: str) -> bool:
-    return host.replace(".", "").isdecimal() or ":" in host

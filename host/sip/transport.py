@@ -325,8 +325,10 @@ class Transports:
     ) -> Flow | None:
         """A flow towards an address; None where no listener has that transport, and for a name:
         looking one up would make all calls wait."""
-        if not _is_literal(address):
+        literal = literal_address(address)
+        if literal is None:
             return None
+        address = literal
         if transport == "udp":
             for endpoint in self.endpoints:
                 if pop is None or endpoint.listener.pop == pop:
@@ -385,9 +387,11 @@ def _server_context(listener: Listener) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=1024)
-def _is_literal(address: str) -> bool:
+def literal_address(host: str) -> str | None:
+    """The IP address that a host is (IPv6 without its brackets); None for a name."""
+    host = host.strip("[]")
     try:
-        ipaddress.ip_address(address)
+        ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
+    return host
