@@ -24,6 +24,29 @@ int dtmf_rx_status(dtmf_rx_state_t *s);
 size_t dtmf_rx_get(dtmf_rx_state_t *s, char *digits, int max);
 void dtmf_rx_parms(dtmf_rx_state_t *s, int filter_dialtone, int twist,
                    int reverse_twist, int threshold);
+typedef struct g711_state_s g711_state_t;
+typedef struct g722_encode_state_s g722_encode_state_t;
+typedef struct g722_decode_state_s g722_decode_state_t;
+typedef struct gsm0610_state_s gsm0610_state_t;
+typedef struct plc_state_s plc_state_t;
+g711_state_t *g711_init(g711_state_t *s, int mode);
+int g711_free(g711_state_t *s);
+int g711_encode(g711_state_t *s, uint8_t g711_data[], const int16_t amp[], int len);
+int g711_decode(g711_state_t *s, int16_t amp[], const uint8_t g711_data[], int g711_bytes);
+g722_encode_state_t *g722_encode_init(g722_encode_state_t *s, int rate, int options);
+int g722_encode_free(g722_encode_state_t *s);
+int g722_encode(g722_encode_state_t *s, uint8_t g722_data[], const int16_t amp[], int len);
+g722_decode_state_t *g722_decode_init(g722_decode_state_t *s, int rate, int options);
+int g722_decode_free(g722_decode_state_t *s);
+int g722_decode(g722_decode_state_t *s, int16_t amp[], const uint8_t g722_data[], int len);
+gsm0610_state_t *gsm0610_init(gsm0610_state_t *s, int packing);
+int gsm0610_free(gsm0610_state_t *s);
+int gsm0610_encode(gsm0610_state_t *s, uint8_t code[], const int16_t amp[], int len);
+int gsm0610_decode(gsm0610_state_t *s, int16_t amp[], const uint8_t code[], int len);
+plc_state_t *plc_init(plc_state_t *s);
+int plc_free(plc_state_t *s);
+int plc_rx(plc_state_t *s, int16_t amp[], int len);
+int plc_fillin(plc_state_t *s, int16_t amp[], int len);
 """
 
 
