@@ -9,16 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Transport = Literal["udp", "tcp", "tls"]
+Transport = Literal["udp", "tcp", "tls", "iax2"]
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One address that devices and carriers send to. Its POP is the POP of what registers there."""
+    """One address that devices and carriers send to, over SIP or (`iax2`) over IAX2. Its POP is
+    the POP of what registers there."""
 
     pop: str = "default"
     address: str = "127.0.0.1"
     port: int = 5060
+    """In the file the default is 4569 where the transport is `iax2` (RFC 5456, 10)."""
     transport: Transport = "udp"
     advertised: str = ""
     """Host name or address that peers see (Via, Contact); empty: `address`."""
@@ -39,6 +41,9 @@ class MediaSettings:
     """Address that is put into SDP and that the relay binds."""
     min_port: int = 20_000
     max_port: int = 29_998
+    bridge_min_port: int = 30_000
+    """First of the ports where calls between IAX2 and SIP take RTP; one call uses one."""
+    bridge_max_port: int = 39_999
     silence_s: int = 60
     """A call whose media has been silent for so long both ways is ended; 0 means never."""
 
@@ -88,6 +93,33 @@ class SipSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Iax2Settings:
+    """The IAX2 side (RFC 5456). What calls and lock-outs need stands in `SipSettings`, for both."""
+
+    min_refresh_s: int = 60
+    max_refresh_s: int = 3_600
+    """Registrations are asked again after what the device wants, within these."""
+    max_calls: int = 10_000
+    """Calls of one listener, authenticated or not."""
+    max_calls_per_address: int = 2_048
+    """Of them from one address."""
+    max_unauthenticated_per_user: int = 3
+    token_life_s: int = 10
+    """A call token is good for so long (AST-2009-006)."""
+    ping_s: int = 20
+    trunk_ms: int = 20
+    """Meta frames leave so far apart."""
+    trunk_timestamps: bool = True
+    """Meta frames bear the time of each of their frames."""
+    batch_ms: int = 5
+    """From some 200 datagrams a second on they are taken in batches, so far apart; 0: each at
+    once, whatever the load."""
+    encryption: bool = False
+    """Calls may be encrypted (AES-128), as accounts and carriers say; needs the Python package
+    `cryptography`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of one host."""
 
@@ -97,6 +129,7 @@ class Settings:
     """Names this host in the store: it settles its own open calls when it starts."""
     listeners: tuple[Listener, ...] = field(default_factory=lambda: (Listener(),))
     sip: SipSettings = field(default_factory=SipSettings)
+    iax2: Iax2Settings = field(default_factory=Iax2Settings)
     media: MediaSettings = field(default_factory=MediaSettings)
     charging: ChargingSettings = field(default_factory=ChargingSettings)
     log_level: Literal["debug", "info", "warning", "error"] = "info"

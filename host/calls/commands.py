@@ -28,6 +28,11 @@ class Contact(NamedTuple):
     flow: object
     """The shell's own handle on the flow that the registration came by; None: resolve `uri`."""
 
+    @property
+    def bridged(self) -> bool:
+        """True when its leg ends media on this host by itself, without the relay."""
+        return self.uri.startswith("iax2:")
+
 
 class Failure(NamedTuple):
     """Why a leg came to nothing: ITU-T Q.850, with the protocol's own code beside it."""

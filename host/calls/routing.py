@@ -68,8 +68,7 @@ class Router:
                 return Refused(facts, contacts)
             assert isinstance(own, IncomingPlan)
             legs = plan.legs + tuple(_renumbered(own, len(plan.legs)))
-            both_direct = account.media == own.account.media == "direct"
-            media: MediaMode = "direct" if both_direct else "relay"
+            media = _media(account.media == own.account.media == "direct", contacts)
             return Offered(facts, legs, contacts, True, shown, own.number, hops, sdp, media)
         if not plan.carriers:
             return Refused(facts, Refusal(Reason.NO_CARRIER))
@@ -83,7 +82,7 @@ class Router:
             plan.number,
             hops,
             sdp,
-            "direct" if direct else "relay",
+            _media(direct, plan.carriers),
         )
 
     def from_carrier(
@@ -111,7 +110,7 @@ class Router:
             plan.number,
             hops,
             sdp,
-            "direct" if direct else "relay",
+            _media(direct, contacts),
         )
 
     def _contacts(self, plan: IncomingPlan | Refusal) -> tuple[Contact, ...] | Refusal:
@@ -130,6 +129,12 @@ class Router:
                 Reason.POP_MISMATCH, f"{plan.number} is at {plan.pop}, registered at {pops}"
             )
         return here
+
+
+def _media(direct: bool, targets: Sequence[Carrier | Contact]) -> MediaMode:
+    """Descriptions go through untouched where both sides want it, and where every leg that may be
+    placed ends media on this host anyhow: a relay before it would add nothing."""
+    return "direct" if direct or all(target.bridged for target in targets) else "relay"
 
 
 def _renumbered(plan: IncomingPlan, first: int) -> list[BilledLeg]:

@@ -11,6 +11,7 @@ import re
 import tomllib
 import typing
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,15 @@ _RANGES: dict[tuple[str, str], tuple[int, int]] = {
     ("listeners", "port"): (1, 65_535),
     ("media", "min_port"): (1_024, 65_534),
     ("media", "max_port"): (1_025, 65_535),
+    ("media", "bridge_min_port"): (1_024, 65_535),
+    ("media", "bridge_max_port"): (1_024, 65_535),
     ("media", "silence_s"): (0, 86_400),
+    ("iax2", "min_refresh_s"): (10, 86_400),
+    ("iax2", "max_refresh_s"): (10, 65_535),
+    ("iax2", "max_calls"): (1, 32_767),
+    ("iax2", "max_calls_per_address"): (1, 32_767),
+    ("iax2", "trunk_ms"): (10, 100),
+    ("iax2", "batch_ms"): (0, 20),
     ("charging", "quota_s"): (2, 86_400),
     ("charging", "renew_before_s"): (1, 3_600),
     ("charging", "commit_window_ms"): (0, 20),
@@ -36,6 +45,8 @@ _RANGES: dict[tuple[str, str], tuple[int, int]] = {
     ("sip", "shutdown_grace_s"): (0, 86_400),
 }
 _MOST = 10_000_000
+IAX2_PORT = 4_569
+"""RFC 5456, 10."""
 
 
 class ConfigError(Exception):
@@ -91,6 +102,9 @@ def parse(text: str, path: Path) -> Settings:
         near = difflib.get_close_matches(str(where[-1]), known, n=1)
         remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
         fail(where, f"no such setting; {remedy}")
+    for listener in raw.get("listeners", ()):
+        if isinstance(listener, dict) and listener.get("transport") == "iax2":
+            listener.setdefault("port", IAX2_PORT)
     try:
         # By way of JSON, whose arrays pydantic takes for tuples even when it is strict.
         settings = TypeAdapter(Settings).validate_json(json.dumps(raw, default=str), strict=True)
@@ -183,7 +197,9 @@ def _fault(settings: Settings, raw: dict[str, Any]) -> tuple[Path_, str] | None:
         ipaddress.ip_address(settings.media.address)
     except ValueError:
         return ("media", "address"), "write an IP address, as in 192.0.2.1"
-    places = [(one.address, one.port, one.transport != "udp") for one in settings.listeners]
+    places = [
+        (one.address, one.port, one.transport in ("tcp", "tls")) for one in settings.listeners
+    ]
     for index, place in enumerate(places):
         if place in places[:index]:
             return ("listeners", index, "port"), "another listener has this address and port"
@@ -191,6 +207,19 @@ def _fault(settings: Settings, raw: dict[str, Any]) -> tuple[Path_, str] | None:
         return ("listeners",), "a host without a listener hears nobody: name one or leave it out"
     if settings.media.min_port >= settings.media.max_port:
         return ("media", "min_port"), "it has to be below max_port"
+    media = settings.media
+    if media.bridge_min_port > media.bridge_max_port:
+        return ("media", "bridge_min_port"), "it has to be at most bridge_max_port"
+    iax2 = any(one.transport == "iax2" for one in settings.listeners)
+    if iax2 and media.bridge_min_port <= media.max_port and media.min_port <= media.bridge_max_port:
+        return (
+            "media",
+            "bridge_min_port",
+        ), "the bridge's ports may not be among those of the relay"
+    if settings.iax2.min_refresh_s > settings.iax2.max_refresh_s:
+        return ("iax2", "min_refresh_s"), "it has to be at most max_refresh_s"
+    if settings.iax2.encryption and find_spec("cryptography") is None:
+        return ("iax2", "encryption"), "it needs a package: pip install cryptography"
     if settings.charging.renew_before_s >= settings.charging.quota_s:
         return ("charging", "renew_before_s"), "it has to be below quota_s"
     if settings.sip.min_expires_s > settings.sip.max_expires_s:

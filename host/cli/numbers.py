@@ -1,8 +1,9 @@
-"""Commands: account, did, pop, carrier."""
+"""Commands: account, did, pop."""
 
 from __future__ import annotations
 
 import secrets
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -11,13 +12,12 @@ from host.charging.money import parse_usd
 from host.cli.context import Context, rows_of
 from host.cli.output import fail, say, show, show_one
 from host.numbering import provisioning
+from host.numbering.iax2_access import allow_iax2, forbid_iax2
 from host.numbering.passwords import generate
-from host.numbering.values import Carrier
 
 account = typer.Typer(no_args_is_help=True, help="Customers, their sub-accounts and PBX trunks.")
 did = typer.Typer(no_args_is_help=True, help="Numbers that bring incoming calls.")
 pop = typer.Typer(no_args_is_help=True, help="Points of presence: where devices register.")
-carrier = typer.Typer(no_args_is_help=True, help="Where calls go out, and come in.")
 
 _Route = Annotated[str | None, typer.Option(help="value or premium")]
 _Bool = bool | None
@@ -26,7 +26,7 @@ _ACCOUNTS = """
 SELECT account.id, username, (SELECT username FROM account AS parent
     WHERE parent.id = account.parent_id) AS parent, status, route, channels, balance AS funds,
     held, international, premium_fallback, calls_to_one_number, caller_id, area_code, dial_rules,
-    address, port, contact, number_range, media
+    address, port, contact, number_range, media, iax2, call_token, encryption, trunk
 FROM account JOIN ledger_account ON ledger_account.id = coalesce(parent_id, account.id)"""
 
 
@@ -34,7 +34,12 @@ def _columns(**given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _one_of(what: str, value: str | None, known: tuple[str, ...]) -> None:
+def iax2_words(call_token: str | None, encryption: str | None) -> None:
+    one_of("call token", call_token, ("yes", "no", "auto"))
+    one_of("encryption", encryption, ("no", "offer", "require"))
+
+
+def one_of(what: str, value: str | None, known: tuple[str, ...]) -> None:
     if value is not None and value not in known:
         fail(f"{what} {value!r} is unknown: use {' or '.join(known)}", 2)
 
@@ -58,11 +63,16 @@ def account_add(
     contact: str | None = None,
     number_range: str | None = None,
     media: Annotated[str | None, typer.Option(help="relay or direct")] = None,
+    iax2: Annotated[_Bool, typer.Option(help="May use IAX2; its password is then kept.")] = None,
+    call_token: Annotated[str | None, typer.Option(help="IAX2: yes, no or auto")] = None,
+    encryption: Annotated[str | None, typer.Option(help="IAX2: no, offer or require")] = None,
+    trunk: Annotated[_Bool, typer.Option(help="IAX2: voice to it in meta frames.")] = None,
 ) -> None:
     """Make an account, sub-account or PBX trunk. Its password is shown this once."""
     env: Context = ctx.obj
-    _one_of("route", route, ("value", "premium"))
-    _one_of("media", media, ("relay", "direct"))
+    one_of("route", route, ("value", "premium"))
+    one_of("media", media, ("relay", "direct"))
+    iax2_words(call_token, encryption)
     secret = password or ("" if address else generate(secrets.token_bytes))
     columns = _columns(
         route=route,
@@ -78,6 +88,9 @@ def account_add(
         contact=contact,
         number_range=number_range,
         media=media,
+        call_token=call_token,
+        encryption=encryption,
+        trunk=trunk,
     )
     with env.writing() as conn:
         number = provisioning.add_account(
@@ -88,7 +101,10 @@ def account_add(
             parent=parent,
             **columns,
         )
-    shown = "" if password or not secret else f", password {secret} (kept nowhere: note it)"
+        if iax2:
+            allow_iax2(conn, username, env.settings.sip.realm, secret)
+    kept = "kept for IAX2 alone" if iax2 else "kept nowhere"
+    shown = "" if password or not secret else f", password {secret} ({kept}: note it)"
     values = {"id": number, "username": username}
     if shown:
         values["password"] = secret
@@ -133,11 +149,17 @@ def account_set(
     contact: str | None = None,
     number_range: str | None = None,
     media: str | None = None,
+    iax2: Annotated[_Bool, typer.Option(help="May use IAX2; its password is then kept.")] = None,
+    call_token: Annotated[str | None, typer.Option(help="IAX2: yes, no or auto")] = None,
+    encryption: Annotated[str | None, typer.Option(help="IAX2: no, offer or require")] = None,
+    trunk: Annotated[_Bool, typer.Option(help="IAX2: voice to it in meta frames.")] = None,
+    password: Annotated[str, typer.Option(help="Its password again, for --iax2.")] = "",
 ) -> None:
     """Change an account; what is not named stays."""
     env: Context = ctx.obj
-    _one_of("route", route, ("value", "premium"))
-    _one_of("media", media, ("relay", "direct"))
+    one_of("route", route, ("value", "premium"))
+    one_of("media", media, ("relay", "direct"))
+    iax2_words(call_token, encryption)
     columns = _columns(
         route=route,
         channels=channels,
@@ -152,11 +174,21 @@ def account_set(
         contact=contact,
         number_range=number_range,
         media=media,
+        call_token=call_token,
+        encryption=encryption,
+        trunk=trunk,
     )
-    if not columns:
+    if not columns and iax2 is None:
         fail(f"nothing to change in {username}: `account set --help` shows what there is", 2)
+    if iax2 and not password and sys.stdin.isatty():
+        password = typer.prompt(f"password of {username}", hide_input=True, default="")
     with env.writing() as conn:
         provisioning.set_account(conn, username, **columns)
+        if iax2:
+            allow_iax2(conn, username, env.settings.sip.realm, password)
+        elif iax2 is not None:
+            forbid_iax2(conn, username)
+    columns |= _columns(iax2=iax2)
     say(f"account {username} changed", as_json=env.json, username=username, **columns)
 
 
@@ -217,7 +249,7 @@ def did_add(
 ) -> None:
     """Own a number, and give it to an account."""
     env: Context = ctx.obj
-    _one_of("plan", plan, tuple(provisioning.CHANNELS))
+    one_of("plan", plan, tuple(provisioning.CHANNELS))
     with env.writing() as conn:
         e164 = provisioning.add_did(
             conn,
@@ -259,7 +291,7 @@ def did_set(
 ) -> None:
     """Move a DID to another POP, plan or account."""
     env: Context = ctx.obj
-    _one_of("plan", plan, tuple(provisioning.CHANNELS))
+    one_of("plan", plan, tuple(provisioning.CHANNELS))
     if pop is None and plan is None and account is None:
         fail(f"nothing to change in {number}: use --pop, --plan or --account", 2)
     with env.writing() as conn:
@@ -304,59 +336,3 @@ def pop_list(ctx: typer.Context) -> None:
         )
     columns = ("name", "description", "dids")
     show(rows, columns, as_json=env.json, empty="no POPs: `pop add NAME`")
-
-
-@carrier.command("add", epilog="Example: loopstart-host carrier add north 192.0.2.9 --priority 1")
-def carrier_add(
-    ctx: typer.Context,
-    name: str,
-    address: str,
-    port: Annotated[int, typer.Option(min=1, max=65_535)] = 5060,
-    transport: str = "udp",
-    priority: Annotated[int, typer.Option(help="The lowest is tried first.")] = 10,
-    source_port: Annotated[
-        int | None, typer.Option(help="Port its calls come from; 0: any. Else its port.")
-    ] = None,
-    prefix: Annotated[str, typer.Option(help="Put before the number.")] = "",
-    media: Annotated[str, typer.Option(help="relay or direct")] = "relay",
-    codecs: str = "PCMU,PCMA,G722",
-) -> None:
-    """Add a carrier, or change the one of that name."""
-    env: Context = ctx.obj
-    _one_of("transport", transport, ("udp", "tcp", "tls"))
-    _one_of("media", media, ("relay", "direct"))
-    with env.writing() as conn:
-        provisioning.add_carrier(
-            conn,
-            Carrier(
-                name=name,
-                address=address,
-                port=port,
-                transport=transport,  # type: ignore[arg-type]  # checked above
-                prefix=prefix,
-                media=media,  # type: ignore[arg-type]  # checked above
-                codecs=tuple(part.strip() for part in codecs.split(",") if part.strip()),
-            ),
-            priority=priority,
-            source_port=source_port,
-        )
-    say(f"carrier {name} added", as_json=env.json, name=name, address=address, port=port)
-
-
-@carrier.command("list")
-def carrier_list(ctx: typer.Context) -> None:
-    """All carriers in the order in which they are tried."""
-    env: Context = ctx.obj
-    with env.reading() as conn:
-        rows = rows_of(conn, "SELECT * FROM carrier ORDER BY priority, name")
-    columns = ("name", "priority", "address", "port", "transport", "source_port", "prefix", "media")
-    show(rows, columns, as_json=env.json, empty="no carriers: `carrier add NAME ADDRESS`")
-
-
-@carrier.command("remove")
-def carrier_remove(ctx: typer.Context, name: str) -> None:
-    """Remove a carrier."""
-    env: Context = ctx.obj
-    with env.writing() as conn:
-        provisioning.remove_carrier(conn, name)
-    say(f"carrier {name} removed", as_json=env.json, name=name)

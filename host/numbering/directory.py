@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from host.charging.values import BilledLeg, Limit, Money, Reason, Refusal, Rule, Tariff
 from host.numbering.e164 import MAX_DIGITS, is_international, normalise, prefixes
@@ -24,9 +24,12 @@ SELECT id, coalesce(parent_id, id), username,
     CASE WHEN (SELECT status FROM account AS parent WHERE parent.id = account.parent_id)
         <> 'active' THEN 'blocked' ELSE status END,
     ha1_md5, ha1_sha256, route, premium_fallback, channels, calls_to_one_number, caller_id,
-    address, port, contact, number_range, media, international, area_code, dial_rules, parent_id
+    address, port, contact, number_range, media, international, area_code, dial_rules, parent_id,
+    iax2, iax2_secret, call_token, encryption, trunk
 FROM account"""
-_CARRIER = "SELECT name, address, port, transport, prefix, media, codecs FROM carrier"
+_CARRIER = """
+SELECT name, address, port, transport, prefix, media, codecs, username, secret, call_token,
+    encryption, trunk FROM carrier"""
 _CANDIDATES = ", ".join("?" * MAX_DIGITS)
 _RATE = f"""
 SELECT prefix, destination, per_minute, first_s, step_s, connect_fee, carriers FROM rate
@@ -139,10 +142,13 @@ class Directory:
             ),
         )
 
-    def carrier_by_address(self, address: str, port: int) -> Carrier | None:
-        """The carrier that sends from this address and port, if it is enabled."""
+    def carrier_by_address(self, address: str, port: int, iax2: bool = False) -> Carrier | None:
+        """The carrier that sends from this address and port, over SIP or over IAX2, if it is
+        enabled."""
         self._refresh()
-        return self._carriers.get((address, port), lambda: self._carrier_from(address, port))
+        return self._carriers.get(
+            (address, port, iax2), lambda: self._carrier_from(address, port, iax2)
+        )
 
     def route_outgoing(self, account: Account, dialled: str) -> OutgoingPlan | Refusal:
         """Plan a call to the outside world.
@@ -323,13 +329,18 @@ class Directory:
             international=bool(row[16]),
             area_code=row[17],
             dial_rules=row[18],
+            iax2=bool(row[20]),
+            iax2_secret=row[21],
+            call_token=row[22],
+            encryption=row[23],
+            trunk=bool(row[24]),
         )
 
-    def _carrier_from(self, address: str, port: int) -> Carrier | None:
+    def _carrier_from(self, address: str, port: int, iax2: bool) -> Carrier | None:
         row = self._conn.execute(
             _CARRIER + " WHERE enabled = 1 AND address = ? AND source_port IN (0, ?) "
-            "ORDER BY source_port DESC LIMIT 1",
-            (address, port),
+            "AND (transport = 'iax2') = ? ORDER BY source_port DESC LIMIT 1",
+            (address, port, iax2),
         ).fetchone()
         return None if row is None else _carrier(row)
 
@@ -367,16 +378,21 @@ class Directory:
         )
 
 
-def _carrier(row: tuple[str, str, int, str, str, str, str]) -> Carrier:
-    name, address, port, transport, prefix, media, codecs = row
+def _carrier(row: tuple[Any, ...]) -> Carrier:
+    name, address, port, transport, prefix, media, codecs = row[:7]
     return Carrier(
         name=name,
         address=address,
         port=port,
-        transport=transport,  # type: ignore[arg-type]  # the table's CHECK
+        transport=transport,
         prefix=prefix,
-        media=media,  # type: ignore[arg-type]  # the table's CHECK
+        media=media,
         codecs=tuple(codecs.split(",")),
+        username=row[7],
+        secret=row[8],
+        call_token=row[9],
+        encryption=row[10],
+        trunk=bool(row[11]),
     )
 
 

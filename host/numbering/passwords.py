@@ -1,4 +1,5 @@
-"""What is kept of a password: the two HA1 of its realm, never the password (RFC 7616, 3.4.2)."""
+"""What is kept of a password: the two HA1 of its realm (RFC 7616, 3.4.2), not the password, but
+for accounts that use IAX2 (`host.numbering.iax2_access`)."""
 
 from __future__ import annotations
 

@@ -40,6 +40,9 @@ _ACCOUNT_COLUMNS = frozenset(
         "contact",
         "number_range",
         "media",
+        "call_token",
+        "encryption",
+        "trunk",
     )
 )
 
@@ -83,7 +86,7 @@ def add_account(
         raise ProvisioningError(f"{username!r} cannot be a SIP user name: use letters and digits")
     parent_id = None
     if parent:
-        parent_id, above = _account_row(conn, parent)
+        parent_id, above = account_row(conn, parent)
         if above is not None:
             raise ProvisioningError(f"{parent} is a sub-account itself: name its main account")
     hashes = ha1(username, realm, password) if password else ("", "")
@@ -104,8 +107,8 @@ def add_account(
 def set_account(conn: sqlite3.Connection, username: str, **columns: Any) -> None:
     """Change what stands in an account: any of status, route, premium_fallback, international,
     channels, calls_to_one_number, caller_id, area_code, dial_rules, address, port, contact,
-    number_range, media."""
-    _account_row(conn, username)
+    number_range, media, call_token, encryption, trunk."""
+    account_row(conn, username)
     columns = _checked(columns)
     if not columns:
         return
@@ -119,17 +122,18 @@ def set_account(conn: sqlite3.Connection, username: str, **columns: Any) -> None
 
 
 def set_password(conn: sqlite3.Connection, username: str, realm: str, password: str) -> None:
-    """Keep the hashes of a new password for this realm."""
-    _account_row(conn, username)
+    """Keep the hashes of a new password for this realm; for IAX2, where allowed, itself."""
+    account_row(conn, username)
     conn.execute(
-        "UPDATE account SET ha1_md5 = ?, ha1_sha256 = ? WHERE username = ?",
-        (*ha1(username, realm, password), username),
+        "UPDATE account SET ha1_md5 = ?, ha1_sha256 = ?, iax2_secret = iif(iax2, ?, '') "
+        "WHERE username = ?",
+        (*ha1(username, realm, password), password, username),
     )
 
 
 def remove_account(conn: sqlite3.Connection, username: str) -> None:
     """Delete an account. Its CDRs and its money in the ledger stay; its DIDs are released."""
-    account_id, _ = _account_row(conn, username)
+    account_id, _ = account_row(conn, username)
     try:
         conn.execute("DELETE FROM account WHERE id = ?", (account_id,))
     except sqlite3.IntegrityError as error:
@@ -173,7 +177,7 @@ def add_did(
         per_minute = offer.per_minute if offer else Money(0)
     if monthly is None:
         monthly = offer.monthly if offer else Money(0)
-    account_id = _account_row(conn, account)[0] if account else None
+    account_id = account_row(conn, account)[0] if account else None
     _known_pop(conn, pop)
     try:
         conn.execute(
@@ -221,7 +225,7 @@ def set_did(
             (plan, CHANNELS[plan], *reversed(offer or Offer(Money(0), Money(0))), e164),
         )
     if account is not None:
-        account_id = _account_row(conn, account)[0]
+        account_id = account_row(conn, account)[0]
         conn.execute("UPDATE did SET account_id = ? WHERE number = ?", (account_id, e164))
     return e164
 
@@ -245,13 +249,15 @@ def add_carrier(
     Its own calls are believed when they come from its address and `source_port`: its port if
     not given, any if 0 (as TCP needs).
     """
+    assert carrier.transport == "iax2" or not (carrier.username or carrier.trunk)
     address = _address(carrier.address)
     if source_port is None:
-        source_port = carrier.port if carrier.transport == "udp" else 0
+        source_port = carrier.port if carrier.transport in ("udp", "iax2") else 0
     try:
         conn.execute(
             "INSERT OR REPLACE INTO carrier (name, priority, address, port, transport, "
-            "source_port, prefix, media, codecs) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 "
+            "source_port, prefix, media, codecs, username, secret, call_token, encryption, trunk) "
+            "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 "
             "WHERE NOT EXISTS (SELECT 1 FROM carrier WHERE name <> ?1 AND address = ?3 "
             "AND source_port = ?6)",
             (
@@ -264,6 +270,11 @@ def add_carrier(
                 carrier.prefix,
                 carrier.media,
                 ",".join(carrier.codecs),
+                carrier.username,
+                carrier.secret,
+                carrier.call_token,
+                carrier.encryption,
+                carrier.trunk,
             ),
         )
     except sqlite3.IntegrityError as error:
@@ -310,7 +321,7 @@ def _checked(columns: dict[str, Any]) -> dict[str, Any]:
 
 
 _CONTACT = re.compile(
-    r"sips?:(?:[^@\s<>]+@)?(\[[0-9A-Fa-f:.]+\]|[^:;\s<>@]+)(?::\d{1,5})?(?:;\S*)?"
+    r"(?:sips?|iax2):(?:[^@\s<>]+@)?(\[[0-9A-Fa-f:.]+\]|[^:;\s<>@]+)(?::\d{1,5})?(?:;\S*)?"
 )
 
 
@@ -318,7 +329,10 @@ def _contact(text: str) -> str:
     """The URI that a PBX trunk's calls are sent to; its host is an address."""
     found = _CONTACT.fullmatch(text)
     if found is None:
-        raise ProvisioningError(f"{text!r} is no SIP URI: write it as sip:203.0.113.5:5060")
+        raise ProvisioningError(
+            f"{text!r} is no URI of a trunk: write it as sip:203.0.113.5:5060, or "
+            "iax2:203.0.113.5:4569"
+        )
     _address(found[1])
     return text
 
@@ -346,7 +360,7 @@ def _range(text: str) -> str:
     return f"+{digits}"
 
 
-def _account_row(conn: sqlite3.Connection, username: str) -> tuple[int, int | None]:
+def account_row(conn: sqlite3.Connection, username: str) -> tuple[int, int | None]:
     found: tuple[int, int | None] | None = conn.execute(
         "SELECT id, parent_id FROM account WHERE username = ?", (username,)
     ).fetchone()

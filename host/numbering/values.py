@@ -9,6 +9,8 @@ from host.charging.values import BilledLeg
 
 Route = Literal["value", "premium"]
 Plan = Literal["per-minute", "flat", "international"]
+CallToken = Literal["yes", "no", "auto"]
+Encryption = Literal["no", "offer", "require"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,16 @@ class Account:
     """Put before seven dialled digits; empty: seven digits are no number."""
     dial_rules: str = ""
     """`9=;00=+` : what a dialled number begins with, and what stands there instead."""
+    iax2: bool = False
+    """May use IAX2."""
+    iax2_secret: str = ""
+    """Its password, which IAX2's MD5 needs (RFC 5456, 8.6.15); empty: known by address alone."""
+    call_token: CallToken = "yes"
+    """Whether a call token is asked for (AST-2009-006); auto: once it has shown that it can."""
+    encryption: Encryption = "no"
+    """Of its calls over IAX2."""
+    trunk: bool = False
+    """Voice to it goes in meta frames, many calls in one datagram (RFC 5456, 8.1.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +65,23 @@ class Carrier:
     name: str
     address: str
     port: int
-    transport: Literal["udp", "tcp", "tls"]
+    transport: Literal["udp", "tcp", "tls", "iax2"]
     prefix: str = ""
     """Put before the number (digits without `+`) in the Request-URI."""
     media: Literal["relay", "direct"] = "relay"
     codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722")
+    username: str = ""
+    """What we log in with over IAX2, if the carrier asks."""
+    secret: str = ""
+    call_token: CallToken = "yes"
+    encryption: Encryption = "no"
+    trunk: bool = False
+    """As of an account; over IAX2 alone."""
+
+    @property
+    def bridged(self) -> bool:
+        """True when its leg ends media on this host by itself, without the relay."""
+        return self.transport == "iax2"
 
 
 @dataclass(frozen=True, slots=True)

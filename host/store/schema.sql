@@ -41,6 +41,11 @@ CREATE TABLE account (
     contact TEXT NOT NULL DEFAULT '',
     number_range TEXT NOT NULL DEFAULT '',
     media TEXT NOT NULL DEFAULT 'relay' CHECK (media IN ('relay', 'direct')),
+    iax2 INTEGER NOT NULL DEFAULT 0 CHECK (iax2 IN (0, 1)),     -- may use IAX2
+    iax2_secret TEXT NOT NULL DEFAULT '',   -- the password itself, which IAX2's MD5 needs
+    call_token TEXT NOT NULL DEFAULT 'yes' CHECK (call_token IN ('yes', 'no', 'auto')),
+    encryption TEXT NOT NULL DEFAULT 'no' CHECK (encryption IN ('no', 'offer', 'require')),
+    trunk INTEGER NOT NULL DEFAULT 0 CHECK (trunk IN (0, 1)),   -- voice goes in meta frames
     CHECK (parent_id <> id)
 ) STRICT;
 CREATE UNIQUE INDEX account_address ON account (address, port) WHERE address <> '';
@@ -65,12 +70,17 @@ CREATE TABLE carrier (
     priority INTEGER NOT NULL DEFAULT 10,
     address TEXT NOT NULL CHECK (address <> ''),
     port INTEGER NOT NULL DEFAULT 5060 CHECK (port BETWEEN 1 AND 65535),
-    transport TEXT NOT NULL DEFAULT 'udp' CHECK (transport IN ('udp', 'tcp', 'tls')),
+    transport TEXT NOT NULL DEFAULT 'udp' CHECK (transport IN ('udp', 'tcp', 'tls', 'iax2')),
     source_port INTEGER NOT NULL CHECK (source_port BETWEEN 0 AND 65535),  -- 0: any
     prefix TEXT NOT NULL DEFAULT '',
     media TEXT NOT NULL DEFAULT 'relay' CHECK (media IN ('relay', 'direct')),
     codecs TEXT NOT NULL DEFAULT 'PCMU,PCMA,G722',
-    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1))
+    enabled INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    username TEXT NOT NULL DEFAULT '',  -- we log in with, over IAX2
+    secret TEXT NOT NULL DEFAULT '',
+    call_token TEXT NOT NULL DEFAULT 'yes' CHECK (call_token IN ('yes', 'no', 'auto')),
+    encryption TEXT NOT NULL DEFAULT 'no' CHECK (encryption IN ('no', 'offer', 'require')),
+    trunk INTEGER NOT NULL DEFAULT 0 CHECK (trunk IN (0, 1))
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX carrier_source ON carrier (address, source_port);
 

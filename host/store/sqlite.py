@@ -9,11 +9,13 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 5_000
 """So long a connection waits for another process (the command line, say) to let go."""
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
+_STEPS = {1: Path(__file__).with_name("schema_2.sql")}
+"""Schema to what brings a store from there to the next."""
 
 
 class StoreError(Exception):
@@ -109,7 +111,11 @@ def _migrate(conn: sqlite3.Connection, path: Path) -> None:
                 raise StoreError(f"{path} is a database of something else: name another file")
             for statement in _statements(_SCHEMA.read_text("utf-8")):
                 conn.execute(statement)
-            conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        else:
+            for step in range(version, SCHEMA_VERSION):
+                for statement in _statements(_STEPS[step].read_text("utf-8")):
+                    conn.execute(statement)
+        conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         conn.execute("COMMIT")
     except BaseException:
         conn.execute("ROLLBACK")

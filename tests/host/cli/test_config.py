@@ -50,6 +50,14 @@ def test_a_full_file() -> None:
     assert parse("", Path("x")).sip == Settings().sip
 
 
+def test_a_listener_of_iax2_has_its_own_port_unless_told_otherwise() -> None:
+    text = "[[listeners]]\ntransport = 'iax2'\n[[listeners]]\ntransport = 'iax2'\nport = 4570\n"
+    assert [one.port for one in parse(text, Path("x")).listeners] == [4569, 4570]
+    clash = text + "[media]\nbridge_min_port = 25000\n"
+    with pytest.raises(ConfigError, match=r"x:7: media\.bridge_min_port: .* relay"):
+        parse(clash, Path("x"))
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
@@ -71,7 +79,7 @@ def test_a_full_file() -> None:
             3,
             "cannot be read",
         ),
-        ("[[listeners]]\ntransport = 'sctp'", 2, "'udp', 'tcp' or 'tls'"),
+        ("[[listeners]]\ntransport = 'sctp'", 2, "'udp', 'tcp', 'tls' or 'iax2'"),
         ("[[listeners]]\n[[listeners]]\npop = 'b'", 3, "another listener"),
         ("listeners = []", 1, "without a listener"),
         ("[media]\nmin_port = 30000\n", 2, "below max_port"),

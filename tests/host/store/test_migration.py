@@ -1,0 +1,91 @@
+"""A store of an older schema is brought up to date when it is opened, with all that is in it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from host.store.sqlite import SCHEMA_VERSION, StoreError, open_reader, open_writer
+
+SCHEMA = Path(__file__).parents[3] / "host" / "store" / "schema.sql"
+ADDED = (
+    *("iax2 INTEGER", "iax2_secret", "call_token", "encryption", "trunk"),
+    *("username TEXT NOT NULL DEFAULT ''", "secret TEXT"),
+)
+
+
+def schema_1() -> str:
+    """The schema of the first release: without what came with IAX2."""
+    text = SCHEMA.read_text().replace(", 'iax2')", ")")
+    lines = [x for x in text.splitlines() if not x.strip().startswith(ADDED)]
+    text = "\n".join(lines).replace("CHECK (enabled IN (0, 1)),", "CHECK (enabled IN (0, 1))")
+    return re.sub(r",\s*\n\) STRICT", "\n) STRICT", text)
+
+
+def shape(conn: sqlite3.Connection) -> dict[str, object]:
+    """Tables with their columns, and everything else by its name."""
+    found: dict[str, object] = {}
+    for kind, name in conn.execute("SELECT type, name FROM sqlite_schema").fetchall():
+        found[f"{kind} {name}"] = (
+            sorted(row[1:] for row in conn.execute(f"SELECT * FROM pragma_table_info('{name}')"))
+            if kind == "table"
+            else True
+        )
+    return {key: _unplaced(value) for key, value in found.items()}
+
+
+def _unplaced(value: object) -> object:
+    return sorted(value, key=str) if isinstance(value, list) else value
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "host.sqlite"
+    conn = sqlite3.connect(path)
+    conn.executescript(schema_1())
+    conn.execute("PRAGMA user_version = 1")
+    conn.execute("INSERT INTO account (username, ha1_md5, channels) VALUES ('alice', 'x', 7)")
+    conn.execute("INSERT INTO pop (name) VALUES ('default')")
+    conn.execute(
+        "INSERT INTO did (number, plan, channels, pop, account_id) "
+        "VALUES ('+12125550100', 'flat', 2, 'default', 1)"
+    )
+    conn.execute(
+        "INSERT INTO carrier (name, address, port, transport, source_port) "
+        "VALUES ('north', '192.0.2.9', 5062, 'tcp', 0)"
+    )
+    conn.commit()
+    conn.close()
+    return path
+
+
+def test_a_store_of_the_first_release_is_brought_up_to_date(old: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        open_reader(old)
+    conn, fresh = open_writer(old), open_writer(tmp_path / "fresh.sqlite")
+    assert conn.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    assert shape(conn) == shape(fresh)
+    row = conn.execute("SELECT username, channels, iax2, iax2_secret, call_token FROM account")
+    assert row.fetchall() == [("alice", 7, 0, "", "yes")]
+    row = conn.execute("SELECT name, address, port, transport, trunk FROM carrier")
+    assert row.fetchall() == [("north", "192.0.2.9", 5062, "tcp", 0)]
+    assert conn.execute("SELECT account_id FROM did").fetchall() == [(1,)]
+    (before,) = conn.execute("SELECT version FROM config").fetchone()
+    conn.execute("UPDATE carrier SET transport = 'iax2'")
+    assert conn.execute("SELECT version FROM config").fetchone() == (before + 1,)
+    with pytest.raises(sqlite3.IntegrityError):
+        conn.execute("UPDATE carrier SET transport = 'sctp'")
+    conn.close()
+    open_writer(old).close()
+    fresh.close()
+
+
+def test_a_store_of_a_later_release_is_left_alone(old: Path) -> None:
+    conn = sqlite3.connect(old)
+    conn.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    conn.close()
+    with pytest.raises(StoreError, match="newer"):
+        open_writer(old)
