@@ -41,6 +41,7 @@ _MOST_FRAMES_A_TURN = 5
 EXAMPLES = """examples:
   loopstart-ata --config ata.toml            run the device
   loopstart-ata --config ata.toml --check    say what is wrong with the configuration, if anything
+  loopstart-ata --config ata.toml --debug    and show what goes over the wire
 
 SIGTERM and SIGINT end calls, remove this device's own registration, and exit with status 0.
 """
@@ -99,7 +100,8 @@ class Device:
 
     def turn(self) -> None:
         """Wait for what comes next, and do it."""
-        select.select(self._line.descriptors(), (), (), self._pause_s())
+        waiting = (*self._line.descriptors(), *self._agent.descriptors())
+        select.select(waiting, (), (), self._pause_s())
         self.step()
 
     def step(self) -> None:
@@ -242,12 +244,15 @@ def main(arguments: list[str] | None = None) -> int:
     """The command `loopstart-ata`."""
     parser = argparse.ArgumentParser(
         prog="loopstart-ata",
-        description="Analog telephone adapter: joins a telephone line to a SIP account.",
+        description="Analog telephone adapter: joins a telephone line to a SIP or IAX2 account.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="TOML configuration")
     parser.add_argument("--check", action="store_true", help="only check the configuration")
+    parser.add_argument(
+        "--debug", action="store_true", help="log everything, and what goes over the wire"
+    )
     options = parser.parse_args(arguments)
     path = Path(options.config)
     try:
@@ -259,6 +264,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.check:
         print(f"{path}: the configuration is good")
         return 0
+    if options.debug:
+        config = replace(config, log_level="debug")
     set_up(config.log_level)
     try:
         return _run(config, hardware)
@@ -267,13 +274,32 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _run(config: Config, hardware: LineHardware) -> int:
-    from firmware.ua.sip import SipAgent  # not needed to check a configuration, and large
+def make_agent(config: Config) -> UserAgent:
+    """The user agent of the protocol that is configured; nothing of the other is imported.
 
+    Raises:
+        AgentError: something that the configuration needs is not installed.
+    """
+    draw = random.SystemRandom().random
+    debug = config.log_level == "debug"
+    if config.iax2 is not None:
+        from firmware.ua.iax2 import Iax2Agent
+
+        if not debug:
+            return Iax2Agent(config.iax2, draw)
+        from firmware.ua.iax2_trace import Trace
+
+        return Iax2Agent(config.iax2, draw, trace=Trace())
+    from firmware.ua.sip import SipAgent
+
+    assert config.sip is not None, "the configuration was checked"
+    return SipAgent(config.sip, draw, debug)
+
+
+def _run(config: Config, hardware: LineHardware) -> int:
     line = open_line(hardware, monotonic_ms)
     try:
-        agent = SipAgent(config.sip, random.SystemRandom().random, config.log_level == "debug")
-        device = Device(config, line, agent)
+        device = Device(config, line, make_agent(config))
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             device.stopping = True

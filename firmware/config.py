@@ -12,6 +12,7 @@ from firmware.digitmap import DigitMap, DigitMapError
 
 Transport = Literal["udp", "tcp", "tls"]
 Codec = Literal["PCMU", "PCMA", "G722"]
+Iax2Codec = Literal["PCMU", "PCMA", "G722", "GSM"]
 
 NORTH_AMERICA = (
     "(*xx|[2-9]11|0|00|<:1>[2-9][02-9]x[2-9]xxxxxx|<:1>[2-9]1[02-9][2-9]xxxxxx"
@@ -24,6 +25,10 @@ _SERVER = re.compile(
     r"(?:;transport=(?P<transport>udp|tcp|tls))?"
 )
 _DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
+_IAX2_SERVER = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
+_IAX2_PORT = 4569
+_LONGEST_ELEMENT = 128
+"""Of a name in IAX2: an information element has 255 octets, and a letter may take two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,47 @@ def _check_user(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Iax2Server:
+    """One point of presence that speaks IAX2."""
+
+    host: str
+    """Name or literal address, without brackets."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_iax2_server(text: str) -> Iax2Server:
+    """`host` or `host:port` as a server.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = _IAX2_SERVER.fullmatch(text)
+    if found is None:
+        raise ValueError(f"`{text}` is no server; write host or host:port")
+    port = int(found["port"] or _IAX2_PORT)
+    if not 1 <= port <= 65_535:
+        raise ValueError(f"port {port} of `{text}` is out of range; give 1 to 65535")
+    return Iax2Server(found["host"].strip("[]"), port)
+
+
+def _check_iax2_server(text: str) -> str:
+    try:
+        parse_iax2_server(text)
+    except ValueError as error:
+        return str(error).partition(";")[0]
+    return ""
+
+
+def _check_iax2_name(text: str) -> str:
+    if not text or len(text) > _LONGEST_ELEMENT or not text.isprintable():
+        return f"is no name of 1 to {_LONGEST_ELEMENT} printable characters"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
 class SipConfig:
     """The account, and how to reach its servers."""
 
@@ -130,6 +176,52 @@ class SipConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Iax2Config:
+    """The account, and how to reach its servers over IAX2 (RFC 5456)."""
+
+    username: str = setting(check=_check_iax2_name, remedy='add `username = "..."` to [iax2]')
+    password: str = setting(remedy='add `password = "..."` to [iax2]')
+    servers: tuple[str, ...] = setting(
+        check=_check_iax2_server, remedy='write `servers = ["host:port"]`'
+    )
+    display_name: str = ""
+    address: str = ""
+    """Local address; empty: all."""
+    port: int = setting(0, least=0, most=65_535)
+    """Local port for everything, audio too; 0 takes a free one."""
+    codecs: tuple[Iax2Codec, ...] = ("PCMU", "PCMA", "G722", "GSM")
+    """In order of preference; no other is offered."""
+    dtmf: Literal["events", "inband"] = "events"
+    encryption: Literal["no", "offer", "require"] = "no"
+    """AES-128 of calls; `require` makes none without."""
+    expires_s: int = setting(300, least=10, most=3_600)
+    keep_alive_s: int = setting(20, least=0, most=600)
+    register_timeout_s: float = setting(10.0, least=0.5, most=60)
+    """A server that has not answered for so long is given up for the next one."""
+    retry_least_s: float = setting(30.0, least=0.1, most=3_600)
+    retry_most_s: float = setting(1_800.0, least=1, most=86_400)
+    fallback_s: float = setting(3_600.0, least=1, most=86_400)
+    """So often a device at a backup server tries the first one."""
+    jitter_least_ms: int = setting(20, least=20, most=1_000)
+    jitter_most_ms: int = setting(400, least=20, most=2_000)
+    jitter_loss_pct: float = setting(1.0, least=0.1, most=20)
+    """Share of frames that may come too late: less means more delay."""
+
+    @staticmethod
+    def problem(value: Iax2Config) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        if not value.servers:
+            return "servers", "no server is named", 'write `servers = ["host:port"]`'
+        if not value.codecs:
+            return "codecs", "no codec is named", 'write `codecs = ["PCMU"]`'
+        if value.retry_most_s < value.retry_least_s:
+            return "retry_most_s", "is less than retry_least_s", "raise it"
+        if value.jitter_most_ms < value.jitter_least_ms:
+            return "jitter_most_ms", "is less than jitter_least_ms", "raise it"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class LineConfig:
     """The telephone line."""
 
@@ -166,11 +258,21 @@ class LineConfig:
 class Config:
     """All of one device."""
 
-    sip: SipConfig
-    line: LineConfig
+    sip: SipConfig | None = None
+    line: LineConfig = LineConfig()
     board: str = "sim"
     """Name of a board, or path of a board file."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    iax2: Iax2Config | None = None
+
+    @staticmethod
+    def problem(value: Config) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        if value.sip is not None and value.iax2 is not None:
+            return "iax2", "a device speaks SIP or IAX2, not both", "remove [sip] or [iax2]"
+        if value.sip is None and value.iax2 is None:
+            return "sip", "no account is named", "add a section [sip] or [iax2]"
+        return None
 
 
 def load_config(path: Path | str) -> Config:
@@ -182,4 +284,7 @@ def load_config(path: Path | str) -> Config:
     return load(Config, path)
 
 
-__all__ = ["Config", "ConfigError", "LineConfig", "Server", "SipConfig", "load_config"]
+__all__ = [
+    "Config", "ConfigError", "Iax2Config", "Iax2Server", "LineConfig", "Server", "SipConfig",
+    "load_config", "parse_iax2_server", "parse_server",
+]  # fmt: skip

@@ -42,6 +42,9 @@ class UserAgent(Protocol):
     def take_events(self, now_ms: float, wait_ms: int) -> list[AgentEvent]:
         """Let the protocol run, waiting at most `wait_ms` for something; what happened."""
 
+    def descriptors(self) -> tuple[int, ...]:
+        """File descriptors whose readability means: call `take_events`. None where it polls."""
+
     @property
     def deadline_ms(self) -> float | None:
         """When `take_events` has something to do at the latest."""

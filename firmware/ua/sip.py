@@ -168,6 +168,10 @@ class SipAgent:
 
     # The loop's side
 
+    def descriptors(self) -> tuple[int, ...]:
+        """pjsua2 shows none: it is polled."""
+        return ()
+
     @property
     def deadline_ms(self) -> float | None:
         """See `firmware.ua.base.UserAgent`."""

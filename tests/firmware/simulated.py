@@ -36,6 +36,9 @@ class PaperAgent:
         self.coming.clear()
         return events
 
+    def descriptors(self) -> tuple[int, ...]:
+        return ()
+
     def hear(self, leg: str) -> bytes | None:
         return self.far.popleft() if self.far else None
 
