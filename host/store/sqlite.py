@@ -45,7 +45,7 @@ def open_writer(path: str | Path) -> sqlite3.Connection:
         # Hot pages are then copied into the file once for many commits, not for a few.
         conn.execute("PRAGMA wal_autocheckpoint = 4000")
         # Calls write at the ends of tables; a larger cache would fill with pages not met again.
-        conn.execute("PRAGMA cache_size = -2000")
+        conn.execute("PRAGMA cache_size = -1000")
         conn.execute("PRAGMA journal_size_limit = 67108864")
         _migrate(conn, path)
     except sqlite3.Error as error:
