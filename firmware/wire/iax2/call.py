@@ -1,0 +1,546 @@
+"""One call: what its user may do, and what the peer's frames do (RFC 5456, 6.2 to 6.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, ClassVar
+
+from firmware.wire.errors import PeerError
+from firmware.wire.iax2 import auth, events
+from firmware.wire.iax2 import settings as limits
+from firmware.wire.iax2.auth import Access, Credentials
+from firmware.wire.iax2.crypto import FrameCipher
+from firmware.wire.iax2.elements import Elements, Ie, Value
+from firmware.wire.iax2.formats import Format
+from firmware.wire.iax2.frames import FULL, MAX_CALL_NUMBER
+from firmware.wire.iax2.kinds import UNSUPPORTED, Control, FrameType, Iax
+from firmware.wire.iax2.offer import NewCall, format_of
+from firmware.wire.iax2.states import CONTROLS, EXPECTED, LIVE, State
+from firmware.wire.iax2.voice import Statistics, VoiceExchange
+
+if TYPE_CHECKING:
+    from firmware.wire.iax2.endpoint import Endpoint
+
+NORMAL_CLEARING = 16
+USER_BUSY = 17
+CALL_REJECTED = 21
+NETWORK_OUT_OF_ORDER = 38
+TEMPORARY_FAILURE = 41
+BEARER_NOT_AUTHORIZED = 57
+BEARER_NOT_AVAILABLE = 58
+
+_CONGESTED = frozenset((34, 38, 41, 42, 43, 44, 46, 47))
+"""Causes that a caller hears as congestion."""
+_DIGITS = frozenset("0123456789*#ABCD")
+_SUBCLASSES = frozenset(map(int, Iax))
+_CONTROLS = frozenset(map(int, Control))
+MAX_TEXT_OCTETS = 1024
+
+
+def cause_elements(cause: int, text: str) -> list[tuple[int, Value]]:
+    """CAUSE and CAUSECODE (8.6.22, 8.6.34)."""
+    pairs: list[tuple[int, Value]] = [(Ie.CAUSE, text)] if text else []
+    return [*pairs, (Ie.CAUSECODE, cause)]
+
+
+class Call(VoiceExchange):
+    """A call of an endpoint, made by `Endpoint.place` or told of by `CallOffered`.
+
+    `tag` is the user's own. `voice_sink` is called with the time (32 bits, milliseconds, in the
+    peer's clock), the octets and the format of each voice frame, in the order of arrival.
+    Methods of a call that has ended do nothing.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        address: tuple[str, int],
+        now: float,
+        new: NewCall,
+        outgoing: bool,
+        credit: int | None = None,
+    ) -> None:
+        super().__init__(endpoint, address, now, credit)
+        self.new = new
+        self.outgoing = outgoing
+        self.tag: object = None
+        self.username = ""
+        self.credentials: Credentials | None = None
+        self.access: Access | None = None
+        self.challenge = ""
+        self.format = new.format or Format(0)
+        self.encrypted = False
+        self.trunk = False
+        self.state = State.CALLING if outgoing else State.CHALLENGED
+        self.peer_statistics: Statistics | None = None
+        self.lag_ms: int | None = None
+        self._init_voice()
+        self._quelched = False
+        self._pending_cipher: FrameCipher | None = None
+        self._deciphered = False
+        self._owed_hangup: list[tuple[int, Value]] | None = None
+        self._digit: tuple[str, int] | None = None
+        self._expires_at = inf if outgoing else now + limits.UNAUTHENTICATED_S
+        self._forget_at = inf
+        self._ping_at = now + endpoint.settings.ping_s
+        self._lag_at = now + endpoint.settings.lag_s
+
+    # What the user may do
+
+    @property
+    def rtt_ms(self) -> int | None:
+        """Measured round trip, None before the first."""
+        return None if self.rtt_s is None else int(self.rtt_s * 1000)
+
+    @property
+    def takes_clear_trunk(self) -> bool:
+        """Whether audio in clear is taken for an encrypted call. chan_iax2 never encrypts what it
+        sends in trunk frames; who does not insist on encryption hears it."""
+        if not self.trunk:
+            return False
+        if self.access is not None:
+            return self.access.encryption != "require"
+        return self.credentials is not None and self.credentials.encryption != "require"
+
+    @property
+    def statistics(self) -> Statistics:
+        """Reception here; `peer_statistics` is what the peer told last of its own."""
+        return self.reception()
+
+    def accept(self, now: float, format: Format | None = None) -> None:
+        """Take an offered call on (ACCEPT), in the format agreed, or another that both have."""
+        if self.state is not State.OFFERED:
+            return
+        if format is not None:
+            self.format = format
+        pairs: list[tuple[int, Value]] = [
+            (Ie.FORMAT, int(self.format) & 0x7FFFFFFF),
+            (Ie.FORMAT2, int(self.format)),
+        ]
+        self._go(State.ACCEPTED)
+        self.send_iax(now, Iax.ACCEPT, pairs)
+        self.sending = self.credit is None
+        self.endpoint.arm(self)
+
+    def proceeding(self, now: float) -> None:
+        """Tell the caller that the call is being set up."""
+        self._indicate(now, Control.PROCEEDING)
+
+    def ringing(self, now: float) -> None:
+        """Tell the caller that it rings."""
+        self._indicate(now, Control.RINGING)
+
+    def progress(self, now: float) -> None:
+        """Tell the caller that there is audio to be heard before the answer."""
+        self._indicate(now, Control.PROGRESS)
+
+    def answer(self, now: float) -> None:
+        """Answer."""
+        if self.state is not State.UP:
+            self._indicate(now, Control.ANSWER)
+            if self.state is State.ACCEPTED:
+                self._go(State.UP)
+
+    def busy(self, now: float) -> None:
+        """Tell the caller that the called party is busy; `hang_up` is still to come."""
+        self._indicate(now, Control.BUSY)
+
+    def congestion(self, now: float) -> None:
+        """Tell the caller of congestion; `hang_up` is still to come."""
+        self._indicate(now, Control.CONGESTION)
+
+    def _indicate(self, now: float, control: Control) -> None:
+        self.accept(now)
+        if self.state in LIVE and not self.outgoing:
+            self._control(now, control)
+
+    def _control(self, now: float, control: Control) -> None:
+        if self.state in LIVE:
+            self.send_full(now, FrameType.CONTROL, control, b"")
+            self.endpoint.arm(self)
+
+    def reject(self, now: float, cause: int, text: str = "") -> None:
+        """Refuse an offered call; after ACCEPT by busy or congestion where apt, and HANGUP."""
+        if self.state is State.OFFERED:
+            self.send_iax(now, Iax.REJECT, cause_elements(cause, text))
+            self._end(now, cause, text, by_peer=False)
+            return
+        if self.state is State.ACCEPTED and not self.outgoing:
+            if cause == USER_BUSY:
+                self._control(now, Control.BUSY)
+            elif cause in _CONGESTED:
+                self._control(now, Control.CONGESTION)
+        self.hang_up(now, cause, text)
+
+    def hang_up(self, now: float, cause: int = NORMAL_CLEARING, text: str = "") -> None:
+        """End the call with a Q.850 cause."""
+        if self.state is State.OFFERED:
+            self.reject(now, cause, text)
+        elif not self.ended:
+            pairs = cause_elements(cause, text)
+            if self.peer_number:
+                self.send_iax(now, Iax.HANGUP, pairs)
+            else:
+                # Whether the peer has the NEW shows when it answers.
+                self.drop_unacked()
+                self._owed_hangup = pairs
+            self._end(now, cause, text, by_peer=False)
+
+    def hold(self, now: float) -> None:
+        """Put the peer on hold."""
+        self._control(now, Control.HOLD)
+
+    def unhold(self, now: float) -> None:
+        """Take the peer off hold."""
+        self._control(now, Control.UNHOLD)
+
+    def flash(self, now: float) -> None:
+        """Flash the hook towards the peer."""
+        self._control(now, Control.FLASH)
+
+    def quelch(self, now: float) -> None:
+        """Ask the peer to send no audio (6.6.1)."""
+        if self.state in LIVE:
+            self.send_iax(now, Iax.QUELCH)
+            self.endpoint.arm(self)
+
+    def unquelch(self, now: float) -> None:
+        """Ask the peer for audio again (6.6.2)."""
+        if self.state in LIVE:
+            self.send_iax(now, Iax.UNQUELCH)
+            self.endpoint.arm(self)
+
+    def digit_begin(self, now: float, digit: str) -> None:
+        """A key goes down: one of 0123456789*#ABCD."""
+        self._send_digit(now, FrameType.DTMF_BEGIN, digit)
+
+    def digit_end(self, now: float, digit: str, duration_ms: int = 0) -> None:
+        """The key goes up. The peer takes the length from the timestamps of both."""
+        self._send_digit(now, FrameType.DTMF, digit)
+
+    def digit(self, now: float, digit: str) -> None:
+        """A key pressed for a moment: the frame of RFC 5456 alone, that every peer knows."""
+        self._send_digit(now, FrameType.DTMF, digit)
+
+    def _send_digit(self, now: float, kind: FrameType, digit: str) -> None:
+        assert digit in _DIGITS, f"no DTMF digit: {digit!r}"
+        if self.state in LIVE:
+            self.send_full(now, kind, ord(digit), b"")
+            self.endpoint.arm(self)
+
+    def text(self, now: float, text: str) -> None:
+        """Send a text, cut at 1024 octets."""
+        if self.state in LIVE:
+            octets = text.encode("utf-8", "replace")[:MAX_TEXT_OCTETS]
+            self.send_full(now, FrameType.TEXT, 0, octets)
+            self.endpoint.arm(self)
+
+    # The ways to the end
+
+    def _end(self, now: float, cause: int, text: str, by_peer: bool) -> None:
+        if self.ended:
+            return
+        told = self.state is not State.CHALLENGED
+        self.ended = True
+        self.sending = False
+        self.voice_sink = None
+        self._go(State.ENDED)
+        self._forget_at = now + limits.LINGER_S
+        self._expires_at = inf
+        self.endpoint.ended(self)
+        if told:
+            self.endpoint.events.append(events.Ended(self, cause, text, by_peer))
+        if not by_peer and self._unacked:
+            # Stays until HANGUP or REJECT is acknowledged or given up.
+            self._forget_at = inf if self.credit is None else now + limits.UNAUTHENTICATED_S
+            self.finish()
+        else:
+            self.drop_unacked()
+        self.endpoint.arm(self)
+
+    def refuse(self, now: float, cause: int, text: str) -> None:
+        """Send a stranger away before its call was told of."""
+        self.send_iax(now, Iax.REJECT, cause_elements(cause, text))
+        self._end(now, cause, text, by_peer=False)
+
+    def on_inval(self, now: float) -> None:
+        self._by_peer(now, TEMPORARY_FAILURE, "the peer does not know the call")
+
+    def _by_peer(self, now: float, cause: int, text: str) -> None:
+        if self.ended:
+            self.drop_unacked()
+            self.finishing = False
+            self._forget_at = now + limits.LINGER_S
+        else:
+            self._end(now, cause, text, by_peer=True)
+
+    def give_up(self, now: float) -> None:
+        if self.ended:
+            self.endpoint.forget(self)
+            return
+        heard = bool(self.peer_number)
+        cause = TEMPORARY_FAILURE if heard else NETWORK_OUT_OF_ORDER
+        self.drop_unacked()
+        self._end(now, cause, "no answer from the peer", by_peer=False)
+
+    def on_finished(self, now: float) -> None:
+        self._forget_at = now + limits.LINGER_S
+
+    def _go(self, state: State) -> None:
+        self.state = state
+
+    # Time
+
+    def deadline(self) -> float:
+        due = super().deadline()
+        if self.ended:
+            return min(due, self._forget_at)
+        if self.peer_number and self.credit is None:
+            due = min(due, self._ping_at, self._lag_at)
+        return min(due, self._expires_at)
+
+    def on_timer(self, now: float) -> None:
+        super().on_timer(now)
+        settings = self.endpoint.settings
+        if self.ended:
+            if now >= self._forget_at:
+                self.endpoint.forget(self)
+        elif now >= self._expires_at:
+            self.endpoint.counters.expired += 1
+            self.drop_unacked()
+            self._end(now, TEMPORARY_FAILURE, "not authenticated in time", by_peer=False)
+            self.endpoint.forget(self)
+        elif self.peer_number and self.credit is None:
+            if now >= self._ping_at:
+                self._ping_at = now + settings.ping_s
+                self.send_iax(now, Iax.PING)
+            if now >= self._lag_at and not self.ended:
+                self._lag_at = now + settings.lag_s
+                self.send_iax(now, Iax.LAGRQ)
+
+    # What the peer's frames do
+
+    def receive(self, data: bytes, now: float) -> None:
+        super().receive(data, now)
+        if self._owed_hangup is not None and self.peer_number:
+            owed, self._owed_hangup = self._owed_hangup, None
+            self.send_iax(now, Iax.HANGUP, owed)
+            self._forget_at = inf
+            self.finish()
+
+    def decipher(self, data: bytes) -> bytes:
+        """A frame in clear, or the first that the peer enciphered."""
+        self._deciphered = False
+        if self._pending_cipher is None:
+            return data
+        try:
+            plain = self._pending_cipher.open(data, 4)
+        except PeerError:
+            return data
+        if plain[10] == FrameType.IAX and plain[11] in (Iax.AUTHREP, Iax.HANGUP, Iax.ACK):
+            self._deciphered = True
+            return plain
+        return data
+
+    def open_cipher(self, data: bytes) -> bytes:
+        """A refusal of the credentials comes in clear: the peer has no key that we share."""
+        if self.state is State.AUTHENTICATING and data[10] == FrameType.IAX:
+            source, destination = FULL.unpack_from(data)[:2]
+            known = destination & MAX_CALL_NUMBER == self.number
+            if data[11] == Iax.REJECT and known and source & MAX_CALL_NUMBER == self.peer_number:
+                self.cipher = None
+                return data
+        return super().open_cipher(data)
+
+    def prove(self, now: float) -> None:
+        super().prove(now)
+        self._expires_at = inf if self.state is not State.CHALLENGED else self._expires_at
+        self.sending = self.state in LIVE and not self._quelched
+
+    def handle(self, kind: int, octet: int, timestamp_ms: int, payload: bytes, now: float) -> None:
+        if self.ended:
+            if kind == FrameType.IAX and octet in (Iax.HANGUP, Iax.REJECT):
+                self._by_peer(now, 0, "")
+            return
+        if kind == FrameType.IAX:
+            if octet not in _SUBCLASSES:
+                self._unsupported(octet, now)
+                return
+            subclass = Iax(octet)
+            elements = Elements.from_bytes(payload)
+            handler = self._ANY.get(subclass)
+            if handler is None and subclass in EXPECTED[self.state]:
+                handler = self._HANDLERS[subclass]
+            if handler is not None:
+                handler(self, elements, timestamp_ms, now)
+            elif subclass in UNSUPPORTED:
+                self._unsupported(octet, now)
+        elif kind == FrameType.CONTROL:
+            if octet in _CONTROLS and octet in CONTROLS[self.state]:
+                self._on_control(Control(octet))
+        elif kind in (FrameType.DTMF, FrameType.DTMF_BEGIN):
+            self._on_digit(kind, chr(octet), timestamp_ms)
+        elif kind == FrameType.TEXT and self.state in LIVE:
+            text = payload[:MAX_TEXT_OCTETS].rstrip(b"\0").decode("utf-8", "replace")
+            self.endpoint.events.append(events.Text(self, text))
+
+    def _unsupported(self, octet: int, now: float) -> None:
+        self.endpoint.counters.unsupported += 1
+        if self.credit is None:
+            self.send_iax(now, Iax.UNSUPPORT, [(Ie.IAX_UNKNOWN, octet)])
+
+    def _on_control(self, control: Control) -> None:
+        if control is Control.ANSWER:
+            self._go(State.UP)
+        self.endpoint.events.append(self._CONTROL_EVENTS[control](self))
+
+    def _on_digit(self, kind: int, digit: str, timestamp_ms: int) -> None:
+        digit = digit.upper()
+        if digit not in _DIGITS or self.state not in LIVE:
+            return
+        told = self.endpoint.events
+        if kind == FrameType.DTMF_BEGIN:
+            self._digit = (digit, timestamp_ms)
+            told.append(events.DigitBegan(self, digit))
+            return
+        duration_ms = 0
+        if self._digit is not None and self._digit[0] == digit:
+            duration_ms = max(timestamp_ms - self._digit[1], 0)
+        else:
+            told.append(events.DigitBegan(self, digit))
+        self._digit = None
+        told.append(events.DigitEnded(self, digit, duration_ms))
+
+    def _on_ping(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        pairs = self.reception().elements() if self.credit is None else []
+        self.send_iax(now, Iax.PONG, pairs, timestamp_ms)
+
+    def _on_pong(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        self.measured((self.clock_ms(now) - timestamp_ms) / 1000)
+        self.peer_statistics = Statistics.of(elements) or self.peer_statistics
+
+    def _on_lagrq(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        self.send_iax(now, Iax.LAGRP, (), timestamp_ms)
+
+    def _on_lagrp(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        self.lag_ms = max(self.clock_ms(now) - timestamp_ms, 0)
+        self.measured(self.lag_ms / 1000)
+
+    def _on_end(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        cause = elements.number(Ie.CAUSECODE) or NORMAL_CLEARING
+        self._by_peer(now, cause & 0x7F, elements.text(Ie.CAUSE))
+
+    def _on_reject(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        cause = elements.number(Ie.CAUSECODE) or CALL_REJECTED
+        self._by_peer(now, cause & 0x7F, elements.text(Ie.CAUSE))
+
+    def _on_quelch(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        self._quelched, self.sending = True, False
+        self.endpoint.events.append(events.Quelched(self))
+
+    def _on_unquelch(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        self._quelched = False
+        self.sending = self.credit is None and self.state in LIVE
+        self.endpoint.events.append(events.Unquelched(self))
+
+    def _on_txreq(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        transfer = elements.number(Ie.TRANSFERID)
+        self.send_iax(now, Iax.TXREJ, [(Ie.TRANSFERID, transfer)] if transfer is not None else [])
+
+    def _on_authreq(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        """Answer a challenge (6.2.5, 6.2.6): by MD5, or not at all."""
+        credentials = self.credentials
+        methods = elements.number(Ie.AUTHMETHODS) or 0
+        challenge = elements.text(Ie.CHALLENGE)
+        if credentials is None or not methods & auth.AUTH_MD5 or not challenge:
+            self.hang_up(now, BEARER_NOT_AUTHORIZED, "no way to authenticate to the peer")
+            return
+        if (elements.number(Ie.ENCRYPTION) or 0) & auth.ENCRYPT_AES128 and self.new.encryption:
+            self.use_cipher(challenge, credentials.password)
+        elif credentials.encryption == "require":
+            self.hang_up(now, BEARER_NOT_AUTHORIZED, "the peer does not encrypt")
+            return
+        self._go(State.AUTHENTICATING)
+        result = auth.response(challenge, credentials.password)
+        self.send_iax(now, Iax.AUTHREP, [(Ie.MD5_RESULT, result)])
+
+    def make_cipher(self, challenge: str, secret: str) -> FrameCipher:
+        """The cipher that challenge and secret agree on."""
+        crypto = self.endpoint.crypto
+        assert crypto is not None, "encryption without a Crypto"
+        return FrameCipher(crypto, auth.key(challenge, secret), self.endpoint.random)
+
+    def use_cipher(self, challenge: str, secret: str) -> None:
+        """All further frames are encrypted."""
+        self.cipher = self.make_cipher(challenge, secret)
+        self.encrypted = True
+
+    def expect_cipher(self) -> None:
+        """AUTHREQ asked for encryption: AUTHREP comes encrypted."""
+        assert self.access is not None
+        self._pending_cipher = self.make_cipher(self.challenge, self.access.secret)
+
+    def _on_accept(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        found = format_of(elements) or (self.format if Ie.FORMAT not in elements else None)
+        if found is None or found not in self.endpoint.settings.formats:
+            self.hang_up(now, BEARER_NOT_AVAILABLE, "Unable to negotiate codec")
+            return
+        wanted = self.credentials.encryption if self.credentials else "no"
+        if wanted == "require" and not self.encrypted:
+            self.hang_up(now, BEARER_NOT_AUTHORIZED, "the peer does not encrypt")
+            return
+        self.format = found
+        self._go(State.ACCEPTED)
+        self.sending = True
+        self.endpoint.events.append(events.Accepted(self, found))
+
+    def _on_authrep(self, elements: Elements, timestamp_ms: int, now: float) -> None:
+        access = self.access
+        assert access is not None, "an answer to no challenge"
+        result = elements.text(Ie.MD5_RESULT)
+        if not auth.verify(self.challenge, access.secret, result):
+            self.endpoint.authentication_failed(self, now)
+            return
+        if self._deciphered:
+            self.use_cipher(self.challenge, access.secret)
+        elif access.encryption == "require":
+            self.refuse(now, BEARER_NOT_AUTHORIZED, "encryption required")
+            return
+        self._pending_cipher = None
+        self.prove(now)
+        self.endpoint.authenticated(self, now)
+
+    def offered(self) -> None:
+        """Authenticated, with a format: its user is told."""
+        self._go(State.OFFERED)
+        if self.credit is None:
+            self._expires_at = inf
+
+    _ANY: ClassVar[dict[Iax, Callable[[Call, Elements, int, float], None]]] = {
+        Iax.PING: _on_ping,
+        Iax.PONG: _on_pong,
+        Iax.LAGRQ: _on_lagrq,
+        Iax.LAGRP: _on_lagrp,
+    }
+    _HANDLERS: ClassVar[dict[Iax, Callable[[Call, Elements, int, float], None]]] = {
+        Iax.HANGUP: _on_end,
+        Iax.REJECT: _on_reject,
+        Iax.QUELCH: _on_quelch,
+        Iax.UNQUELCH: _on_unquelch,
+        Iax.TXREQ: _on_txreq,
+        Iax.AUTHREQ: _on_authreq,
+        Iax.AUTHREP: _on_authrep,
+        Iax.ACCEPT: _on_accept,
+    }
+    _CONTROL_EVENTS: ClassVar[dict[Control, Callable[[Call], events.Event]]] = {
+        Control.PROCEEDING: events.Proceeding,
+        Control.RINGING: events.Ringing,
+        Control.PROGRESS: events.Progress,
+        Control.ANSWER: events.Answered,
+        Control.BUSY: events.Busy,
+        Control.CONGESTION: events.Congestion,
+        Control.HOLD: events.Hold,
+        Control.UNHOLD: events.Unhold,
+        Control.FLASH: events.Flash,
+    }
