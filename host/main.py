@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -31,6 +31,7 @@ from host.calls.commands import (
     CloseRelay,
     Contact,
     EndLeg,
+    Failure,
     MarkAnswered,
     ModifiedLeg,
     ModifyLeg,
@@ -48,7 +49,7 @@ from host.calls.control import CallControl
 from host.calls.routing import Router
 from host.calls.timers import CallTimers
 from host.charging.service import Charging
-from host.charging.values import Grant, Now, Reason, Refusal, Rule
+from host.charging.values import Now, Rule
 from host.logs import configure
 from host.media.relay import RtpIoRelay
 from host.media.session import MediaSessions
@@ -62,13 +63,18 @@ from host.sip.server import SipServer
 from host.sip.transport import Flow, Transports, UdpFlow
 from host.store.sqlite import open_reader
 from host.store.writer import Delivery, GroupCommitWriter
+from host.stored import StoredCalls, ignore
+from host.tokens import Tokens
+
+if TYPE_CHECKING:
+    from host.iax2.server import Iax2Server
 
 SUPERVISE_S = 30.0
 LAG_OVERLOAD_S = 0.5
 """A loop that is so far behind its heartbeat takes no new calls for one heartbeat."""
 
 
-class Host:
+class Host(StoredCalls):
     """One host. `start`, then `wait`, or `stop`."""
 
     def __init__(self, settings: Settings) -> None:
@@ -78,12 +84,14 @@ class Host:
         self._boot_id = _boot_id()
         self._serial = 0
         self._started_ms = time.time_ns() // 1_000_000
-        self._armed_at: float | None = None
+        self.armed_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._beat_at = 0.0
         self._deliveries: deque[Delivery] = deque()
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
+        self.iax2: Iax2Server | None = None
+        """Only where a listener speaks it."""
         self._sends: dict[type, Callable[[Any], None]] = {
             Authorize: self._authorize,
             PlaceLeg: self._place,
@@ -139,24 +147,33 @@ class Host:
         authenticator = Authenticator(
             settings.sip, self.directory, self.registrar, secrets.token_bytes(32)
         )
+        router = Router(self.directory, self._contacts, self.rules_off)
         self.sip = SipServer(
             settings.sip,
             peers=self.directory,
-            router=Router(self.directory, self._contacts, self.rules_off),
+            router=router,
             control=self.control,
             registrar=self.registrar,
             authenticator=authenticator,
             open_flow=lambda *where: self.transports.flow_to(*where),
-            new_call_id=self._new_call_id,
+            new_call_id=self.new_call_id,
             random_token=Tokens(),
             clock=self.clock,
             carry_out=self._carry_out,
-            changed=self._rearm,
+            changed=self.rearm,
             batch_over=self._take_deliveries,
         )
         self.transports = Transports(self.sip, settings.sip.batch_ms / 1000)
+        if any(listener.transport == "iax2" for listener in settings.listeners):
+            from host.iax2.shell import Iax2Shell
+
+            self.iax2_shell = Iax2Shell(self, router, authenticator.guard)
+            self.iax2 = self.iax2_shell.server
         for listener in settings.listeners:
-            bound = await self.transports.open(listener)
+            if listener.transport == "iax2":
+                bound = self.iax2_shell.open(listener)
+            else:
+                bound = await self.transports.open(listener)
             self.log.info(
                 "listening",
                 pop=bound.pop,
@@ -196,6 +213,8 @@ class Host:
         until = self.clock() + 5
         while self.control.calls and self.clock() < until:
             await asyncio.sleep(0.02)
+        if self.iax2 is not None:
+            await self.iax2_shell.close()
         await self.relay.close()
         await self.transports.close()
         self._save_bindings(self._now())
@@ -212,35 +231,58 @@ class Host:
         )
 
     def _end_all(self) -> None:
-        now = self.clock()
-        self.sip.now = now
+        now = self.enter()
         for call in list(self.control.calls.values()):
             self.control.end(call, now, "host stops")
-        self.sip.flush()
+        self.flush()
 
     # --- time ---
 
     def _now(self) -> Now:
         return Now(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
 
-    def _rearm(self) -> None:
+    def enter(self) -> float:
+        """Something happens: what time it is, for all protocols."""
+        now = self.sip.now = self.clock()
+        return now
+
+    def flush(self) -> None:
+        """Carry out what is to be done, and send it."""
+        if self.iax2 is not None and (self.control.commands or self.iax2.take_events()):
+            self._carry_out()
+        self.sip.flush()
+        if self.iax2 is not None:
+            self.iax2.send()
+
+    def rearm(self) -> None:
         """One timer for all deadlines; moved only when one comes earlier."""
         at, other = self.sip.next_deadline, self.control.next_deadline
         if at is None or (other is not None and other < at):
             at = other
-        if at is None or (self._armed_at is not None and self._armed_at <= at):
+        if self.iax2 is not None:
+            other = self.iax2.next_deadline
+            if at is None or (other is not None and other < at):
+                at = other
+        if at is None or (self.armed_at is not None and self.armed_at <= at):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._armed_at = at
+        self.armed_at = at
         self._timer = self.loop.call_later(max(0.0, at - self.clock()), self._tick)
 
     def _tick(self) -> None:
-        self._timer = self._armed_at = None
-        now = self.clock()
-        self.sip.now = now
+        self._timer = self.armed_at = None
+        now = self.enter()
         self.control.handle_timers(now)
+        if self.iax2 is not None:
+            self.iax2.handle_timers(now)
+            self.flush()
         self.sip.handle_timers(now)
+
+    def refuses_calls(self) -> bool:
+        """While it stops, or is behind: new calls get their refusal at once."""
+        sip, waiting = self.sip, self.control.waiting
+        return sip.closing or sip.overloaded or waiting >= self.settings.sip.overload_pending
 
     def _beat(self) -> None:
         """The heartbeat row that a crash is settled by, and a look at the loop's lag."""
@@ -249,19 +291,10 @@ class Host:
         self.sip.overloaded = now - self._beat_at > LAG_OVERLOAD_S
         self._beat_at = now + interval_s
         stamp = self._now()
-        self.writer.submit(lambda conn: self.charging.heartbeat(conn, stamp), _ignore)
+        self.writer.submit(lambda conn: self.charging.heartbeat(conn, stamp), ignore)
         self._save_bindings(stamp)
         if not self._stopped.is_set():
             self.loop.call_later(interval_s, self._beat)
-
-    def _save_bindings(self, stamp: Now) -> None:
-        """Registrations go to the store once a heartbeat, with its commit."""
-        changes = self.registrar.unsaved
-        if not changes:
-            return
-        self.registrar.unsaved = {}
-        saved, dropped = bindings.rows_of(self.settings.host_id, changes, stamp)
-        self.writer.submit(lambda conn: bindings.save(conn, saved, dropped), _ignore)
 
     def _find_bindings(self) -> None:
         """Devices that were registered before the restart."""
@@ -271,7 +304,9 @@ class Host:
 
         def flow_to(listener: str, address: str, port: int) -> Flow | None:
             endpoint = endpoints.get(listener)
-            return UdpFlow(endpoint, address, port) if endpoint is not None else None
+            if endpoint is not None:
+                return UdpFlow(endpoint, address, port)
+            return self.iax2.flow_to(listener, address, port) if self.iax2 is not None else None
 
         host_id, stamp = self.settings.host_id, self._now()
         for binding in self.writer.call(lambda conn: bindings.load(conn, host_id, stamp, flow_to)):
@@ -279,22 +314,31 @@ class Host:
 
     def _supervise(self) -> None:
         stamp = self._now()
-        self.writer.submit(lambda conn: self.charging.supervise(conn, stamp), _ignore)
+        self.writer.submit(lambda conn: self.charging.supervise(conn, stamp), ignore)
         if not self._stopping.is_set():
             self.loop.call_later(SUPERVISE_S, self._supervise)
 
     # --- call control's commands ---
 
     def _carry_out(self) -> None:
-        """Carry out commands until there are none."""
-        control, sends = self.control, self._sends
-        while control.commands:
+        """Carry out commands until there are none, and nothing comes of them any more."""
+        control, sends, iax2 = self.control, self._sends, self.iax2
+        while control.commands or (iax2 is not None and iax2.take_events()):
             commands, control.commands = control.commands, []
             for command in commands:
                 sends[type(command)](command)
+        if iax2 is not None:
+            iax2.send()
 
     def _place(self, command: PlaceLeg) -> None:
-        self.sip.place(command)
+        """By the protocol that the target speaks."""
+        if not command.target.bridged:
+            self.sip.place(command)
+        elif self.iax2 is not None:
+            self.iax2.place(command)
+        else:
+            failure = Failure(38, 503, "no listener for IAX2")
+            self.control.failed(command.leg, failure, self.sip.now)
 
     def _end_leg(self, command: EndLeg) -> None:
         """The last word to a leg: its agent and it point at each other no more."""
@@ -309,86 +353,7 @@ class Host:
             command.leg.agent = None
             agent.reject(command.reason, command.failure)
 
-    def _authorize(self, command: Authorize) -> None:
-        now, call = self._now(), command.call
-        most_ms = self.settings.charging.max_call_s * 1000
-        self.writer.submit(
-            lambda conn: self.charging.authorize(conn, now, command.facts, command.legs, most_ms),
-            lambda answer: self._authorized(call, answer),
-        )
-
-    def _authorized(self, call: Call, answer: object) -> None:
-        if isinstance(answer, BaseException):
-            self.log.error("store", call=call.id, operation="authorize", error=str(answer))
-            answer = Refusal(Reason.STORE, str(answer))
-        assert isinstance(answer, Grant | Refusal)
-        if isinstance(answer, Refusal):
-            self._log_refusal(call.facts, answer)
-        self.control.authorized(call, answer, self.sip.now)
-
-    def _record_refusal(self, command: RecordRefusal) -> None:
-        now = self._now()
-        self._log_refusal(command.facts, command.refusal)
-        self.writer.submit(
-            lambda conn: self.charging.refuse(conn, now, command.facts, command.refusal), _ignore
-        )
-
-    def _log_refusal(self, facts: Any, refusal: Refusal) -> None:
-        self.log.info(
-            "refused",
-            call=facts.call_id,
-            account=facts.account,
-            caller=facts.caller,
-            callee=facts.callee,
-            reason=refusal.reason.value,
-            detail=refusal.detail,
-        )
-
-    def _mark_answered(self, command: MarkAnswered) -> None:
-        now, call = self._now(), command.call
-        self.writer.submit(
-            lambda conn: self.charging.answered(conn, now, call.id, command.carrier),
-            lambda result: self.control.stored_answer(
-                call, not isinstance(result, BaseException), self.sip.now
-            ),
-        )
-
-    def _renew(self, command: Renew) -> None:
-        now, call = self._now(), command.call
-        self.writer.submit(
-            lambda conn: self.charging.renew(conn, now, call.id),
-            lambda result: self.control.renewed(
-                call, result if isinstance(result, Grant) else None, self.sip.now
-            ),
-        )
-
-    def _settle(self, command: Settle) -> None:
-        now, call = self._now(), command.call
-        self.writer.submit(
-            lambda conn: self.charging.settle(conn, now, call.id, command.talk_ms, command.ending),
-            lambda result: self._settled(command, result),
-        )
-
-    def _settled(self, command: Settle, result: Any) -> None:
-        call, ending, facts = command.call, command.ending, command.call.facts
-        if isinstance(result, BaseException):
-            self.log.error("store", call=call.id, operation="settle", error=str(result))
-            self.control.settled(call, False, self.sip.now)
-            return
-        self.control.settled(call, True, self.sip.now)
-        self.log.info(
-            "call",
-            call=call.id,
-            account=facts.account,
-            direction=facts.direction,
-            caller=facts.caller,
-            callee=facts.callee,
-            disposition=ending.disposition,
-            cause=ending.cause,
-            ended_by=ending.ended_by,
-            talk_ms=command.talk_ms,
-            cost=sum(leg.cost for leg in result),
-        )
+    # --- the store's answers ---
 
     def _deliver(self, delivery: Delivery) -> None:
         """From the writer's thread: one wake-up of the loop for a whole batch, or none when the
@@ -403,7 +368,7 @@ class Host:
                 done(result)
 
     def _delivered(self) -> None:
-        self.sip.now = self.clock()
+        self.enter()
         self._take_deliveries()
         self.sip.flush()
 
@@ -433,24 +398,9 @@ class Host:
             source=f"{binding.flow.address}:{binding.flow.port}",
         )
 
-    def _new_call_id(self) -> str:
+    def new_call_id(self) -> str:
         self._serial += 1
         return f"{self.settings.host_id}-{self._started_ms:x}-{self._serial:x}"
-
-
-class Tokens:
-    """Random tokens of 64 bits, drawn from the system's generator many at a time."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._at = 0
-
-    def __call__(self) -> str:
-        at = self._at
-        if at == len(self._text):
-            self._text, at = secrets.token_hex(2048), 0
-        self._at = at + 16
-        return self._text[at : at + 16]
 
 
 def _to_agent(tell: Callable[[Any, Any], None]) -> Callable[[Any], None]:
@@ -462,10 +412,6 @@ def _to_agent(tell: Callable[[Any, Any], None]) -> Callable[[Any], None]:
             tell(agent, command)
 
     return send
-
-
-def _ignore(result: object) -> None:
-    """For writes that nobody waits for."""
 
 
 def _boot_id() -> str:

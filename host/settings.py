@@ -99,7 +99,7 @@ class Iax2Settings:
     min_refresh_s: int = 60
     max_refresh_s: int = 3_600
     """Registrations are asked again after what the device wants, within these."""
-    max_calls: int = 10_000
+    max_calls: int = 8_192
     """Calls of one listener, authenticated or not."""
     max_calls_per_address: int = 2_048
     """Of them from one address."""

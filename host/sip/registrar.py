@@ -136,6 +136,26 @@ class Registrar:
             response.headers.add("Contact", f"{value};q={b.q}" if b.q else value)
         return response
 
+    def bind(self, binding: Binding, now: float) -> None:
+        """A contact that another protocol registered. Over the limit the oldest of its kind goes:
+        a device behind NAT comes back from another port each time."""
+        self.expire(now)
+        mine = self._bindings.get(binding.account_id, {})
+        known = binding.key in mine
+        if not known and len(mine) >= self._settings.contacts_per_account:
+            scheme = binding.key.partition(":")[0] + ":"
+            oldest = next((b for b in mine.values() if b.key.startswith(scheme)), None)
+            if oldest is None:
+                return
+            self._remove(oldest)
+        self._keep(binding, not known)
+
+    def unbind(self, account_id: int, key: str) -> None:
+        """Such a contact is released; one that is not there is no error."""
+        known = self._bindings.get(account_id, {}).get(key)
+        if known is not None:
+            self._remove(known)
+
     def contacts(self, account_id: int, now: float) -> list[Contact]:
         """Live contacts of an account, latest registration last."""
         return [

@@ -20,6 +20,9 @@ _DRIFT_MS = 100
 _GAP_MS = 2000
 """Timestamps that jump further are looked at twice."""
 
+_NEVER = -1 << 40
+"""A time that is a gap away from any other."""
+
 _FORMATS: dict[int, Format] = {int(one): one for one in Format}
 
 
@@ -119,7 +122,7 @@ class VoiceExchange(Exchange):
                 stamp = max(clock, stamp if stamp - clock < _DRIFT_MS else clock)
         else:
             offset = self._out_offset
-            stamp = -1 if offset is None else timestamp_ms + offset
+            stamp = _NEVER if offset is None else timestamp_ms + offset
             if not -_GAP_MS < stamp - last < _GAP_MS:
                 clock = int((now - self.started) * 1000)
                 if not -_GAP_MS < stamp - clock < _GAP_MS:

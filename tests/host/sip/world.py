@@ -195,11 +195,11 @@ class SimHost(Host):
             registrar=self.registrar,
             authenticator=self.authenticator,
             open_flow=self.open_flow,
-            new_call_id=self._new_call_id,
+            new_call_id=self.new_call_id,
             random_token=lambda: f"{next(tokens) * 2654435761 % 2**64:016x}",
             clock=self.clock,
             carry_out=self._carry_out,
-            changed=self._rearm,
+            changed=self.rearm,
         )
 
     def open_flow(self, transport: str, address: str, port: int, pop: str | None) -> Any:
@@ -211,7 +211,7 @@ class SimHost(Host):
         ms = round(self._world.now * 1000)
         return Now(UTC_0 + ms, ms)
 
-    def _rearm(self) -> None:
+    def rearm(self) -> None:
         """The world asks for the next deadline itself."""
 
     def receive(self, listener: Listener, source: Where, data: bytes) -> None:
@@ -219,14 +219,14 @@ class SimHost(Host):
         self.sip.drained()
 
     def tick(self) -> None:
-        now = self.sip.now = self._world.now
-        self.control.handle_timers(now)
-        self.sip.handle_timers(now)
+        self._tick()
 
     @property
     def deadline(self) -> float | None:
-        times = [t for t in (self.sip.next_deadline, self.control.next_deadline) if t is not None]
-        return min(times, default=None)
+        times = [self.sip.next_deadline, self.control.next_deadline]
+        if self.iax2 is not None:
+            times.append(self.iax2.next_deadline)
+        return min((t for t in times if t is not None), default=None)
 
 
 class World:

@@ -1,0 +1,126 @@
+"""What the store keeps of a host's calls and registrations: the commands of call control that go to
+it, and what is done with its answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from host.calls.call import Call
+from host.calls.commands import Authorize, MarkAnswered, RecordRefusal, Renew, Settle
+from host.calls.control import CallControl
+from host.charging.service import Charging
+from host.charging.values import Grant, Now, Reason, Refusal
+from host.settings import Settings
+from host.sip import bindings
+from host.sip.registrar import Registrar
+from host.sip.server import SipServer
+from host.store.writer import GroupCommitWriter
+
+
+class StoredCalls:
+    """The part of a host that talks to its store; `host.main.Host` has the rest."""
+
+    settings: Settings
+    log: Any
+    writer: GroupCommitWriter
+    charging: Charging
+    control: CallControl
+    registrar: Registrar
+    sip: SipServer
+
+    def _now(self) -> Now:
+        raise NotImplementedError
+
+    def _authorize(self, command: Authorize) -> None:
+        now, call = self._now(), command.call
+        most_ms = self.settings.charging.max_call_s * 1000
+        self.writer.submit(
+            lambda conn: self.charging.authorize(conn, now, command.facts, command.legs, most_ms),
+            lambda answer: self._authorized(call, answer),
+        )
+
+    def _authorized(self, call: Call, answer: object) -> None:
+        if isinstance(answer, BaseException):
+            self.log.error("store", call=call.id, operation="authorize", error=str(answer))
+            answer = Refusal(Reason.STORE, str(answer))
+        assert isinstance(answer, Grant | Refusal)
+        if isinstance(answer, Refusal):
+            self._log_refusal(call.facts, answer)
+        self.control.authorized(call, answer, self.sip.now)
+
+    def _record_refusal(self, command: RecordRefusal) -> None:
+        now = self._now()
+        self._log_refusal(command.facts, command.refusal)
+        self.writer.submit(
+            lambda conn: self.charging.refuse(conn, now, command.facts, command.refusal), ignore
+        )
+
+    def _log_refusal(self, facts: Any, refusal: Refusal) -> None:
+        self.log.info(
+            "refused",
+            call=facts.call_id,
+            account=facts.account,
+            caller=facts.caller,
+            callee=facts.callee,
+            reason=refusal.reason.value,
+            detail=refusal.detail,
+        )
+
+    def _mark_answered(self, command: MarkAnswered) -> None:
+        now, call = self._now(), command.call
+        self.writer.submit(
+            lambda conn: self.charging.answered(conn, now, call.id, command.carrier),
+            lambda result: self.control.stored_answer(
+                call, not isinstance(result, BaseException), self.sip.now
+            ),
+        )
+
+    def _renew(self, command: Renew) -> None:
+        now, call = self._now(), command.call
+        self.writer.submit(
+            lambda conn: self.charging.renew(conn, now, call.id),
+            lambda result: self.control.renewed(
+                call, result if isinstance(result, Grant) else None, self.sip.now
+            ),
+        )
+
+    def _settle(self, command: Settle) -> None:
+        now, call = self._now(), command.call
+        self.writer.submit(
+            lambda conn: self.charging.settle(conn, now, call.id, command.talk_ms, command.ending),
+            lambda result: self._settled(command, result),
+        )
+
+    def _settled(self, command: Settle, result: Any) -> None:
+        call, ending, facts = command.call, command.ending, command.call.facts
+        if isinstance(result, BaseException):
+            self.log.error("store", call=call.id, operation="settle", error=str(result))
+            self.control.settled(call, False, self.sip.now)
+            return
+        self.control.settled(call, True, self.sip.now)
+        self.log.info(
+            "call",
+            call=call.id,
+            account=facts.account,
+            direction=facts.direction,
+            caller=facts.caller,
+            callee=facts.callee,
+            disposition=ending.disposition,
+            cause=ending.cause,
+            ended_by=ending.ended_by,
+            talk_ms=command.talk_ms,
+            cost=sum(leg.cost for leg in result),
+        )
+
+    def _save_bindings(self, stamp: Now) -> None:
+        """Registrations go to the store once a heartbeat, with its commit."""
+        changes = self.registrar.unsaved
+        if not changes:
+            return
+        self.registrar.unsaved = {}
+        saved, dropped = bindings.rows_of(self.settings.host_id, changes, stamp)
+        self.writer.submit(lambda conn: bindings.save(conn, saved, dropped), ignore)
+
+
+def ignore(result: object) -> None:
+    """For writes that nobody waits for."""
