@@ -1,6 +1,6 @@
 """IAX2 user agent on `firmware.wire.iax2`: one UDP socket for registration, calls and audio.
 
-The wire's `Endpoint` keeps the protocol; this file decides where to register (`registration`),
+The wire's `Endpoint` keeps the protocol, `iax2_registrant` has us registered; this file decides
 whose calls to accept, and what becomes of legs. Only the registrar that has us may call us.
 """
 
@@ -21,7 +21,7 @@ from firmware.causes import (
     USER_BUSY,
     Cause,
 )
-from firmware.config import Iax2Config, parse_iax2_server
+from firmware.config import Iax2Config
 from firmware.legs import (
     Alert,
     Answer,
@@ -35,10 +35,10 @@ from firmware.legs import (
     PlaceCall,
     SendDigit,
 )
-from firmware.ua.base import AgentEvent, RegistrationChanged
+from firmware.ua.base import AgentEvent
 from firmware.ua.iax2_leg import FORMATS, Iax2Leg
-from firmware.ua.iax2_socket import Address, Found, UdpPort, look_up
-from firmware.ua.registration import Attempt, Leave, Order, Registration, RetryTimes
+from firmware.ua.iax2_registrant import Registrant
+from firmware.ua.iax2_socket import Address, UdpPort
 from firmware.wire import iax2
 from firmware.wire.jitter import JitterSettings
 from hal.dsp.dtmf import DIGITS
@@ -46,15 +46,8 @@ from hal.dsp.dtmf import DIGITS
 _log = logging.getLogger(__name__)
 
 MOST_LEGS = 4
-_REFRESH_SHARE = 0.75
-"""Of the granted time; the rest is for retransmissions."""
-_REFRESH_LEAST_S = 1.0
 _FAREWELL_S = 0.3
 """After BUSY or CONGESTION the far end may still say why, in its HANGUP."""
-_ACCOUNT_CAUSES = frozenset({21, 29, 57})
-"""A registrar's answers that mean the account: rejected, facility rejected, not authorized."""
-_REFUSED, _FAILED = 403, 503
-"""What these, and all others, are to `registration`, which thinks in SIP."""
 _WITHHELD_MASK = 0x60
 """Presentation bits of a number that is restricted or not available (RFC 5456, 8.6.30)."""
 
@@ -81,14 +74,6 @@ class Iax2Agent:
         self._config = config
         self._clock = clock
         self._trace = trace
-        self._servers = tuple(parse_iax2_server(text) for text in config.servers)
-        times = RetryTimes(
-            config.retry_least_s * 1000,
-            config.retry_most_s * 1000,
-            config.register_timeout_s * 1000,
-            config.fallback_s * 1000,
-        )
-        self._plan = Registration(len(self._servers), times, random)
         self._formats = tuple(FORMATS[name] for name in config.codecs)
         self._jitter = JitterSettings(
             min_ms=config.jitter_least_ms,
@@ -99,26 +84,22 @@ class Iax2Agent:
         self._credentials = iax2.Credentials(config.username, config.password, config.encryption)
         self._port = UdpPort(config.address, config.port)
         crypto: iax2.Crypto | None = None
+        authority: iax2.Authority | None = None
         if config.encryption != "no":
             from firmware.ua.iax2_crypto import AesCbc
 
             crypto = AesCbc()
+            authority = self
         self._endpoint = iax2.Endpoint(
             iax2.EndpointSettings(formats=self._formats, max_calls=2 * MOST_LEGS + 8),
             os.urandom,
-            None,
+            authority,
             crypto,
         )
-        self._lookups: dict[int, Found] = {}
-        self._attempts: dict[int, iax2.Registration] = {}
-        self._active: dict[int, iax2.Registration] = {}
-        self._addresses: dict[int, Address] = {}
-        self._refresh_at: float | None = None
-        self._poke_at: float | None = None
+        self._registrant = Registrant(config, self._endpoint, random, self._emit)
         self._legs: dict[str, Iax2Leg] = {}
         self._events: list[AgentEvent] = []
         self._offered = 0
-        self._releasing = 0
         self.strangers = 0
         """Calls that did not come from the registrar."""
 
@@ -128,7 +109,7 @@ class Iax2Agent:
         """See `firmware.ua.base.UserAgent`."""
         v6 = ":" in self._config.address
         self._port.open(socket.AF_INET6 if v6 else socket.AF_INET)
-        self._obey(self._plan.start(now_ms), now_ms / 1000)
+        self._registrant.start(now_ms / 1000)
         self._flush()
 
     def stop(self, timeout_s: float) -> None:
@@ -137,16 +118,37 @@ class Iax2Agent:
         now = self._clock()
         for leg in self._legs.values():
             leg.call.hang_up(now, NORMAL_CLEARING)
-        self._lookups.clear()
-        releasing = list(self._active.items())
-        self._active.clear()
-        for _, registration in releasing:
-            self._endpoint.release(registration, now)
+        self._registrant.leave(now)
         self._flush()
-        while self._endpoint.busy and self._clock() < until:
+        while (self._legs or self._registrant.leaving) and self._clock() < until:
             self._wait(20)
-            self._run(self._clock())
+            self._take(self._clock())
         self._port.close()
+
+    # Authority of the endpoint, where calls are to be encrypted: keys come from a challenge
+
+    def access(self, username: str, address: Address, purpose: iax2.Purpose) -> iax2.Access:
+        """The registrar may call us; it shows our password where the call shall be encrypted."""
+        config = self._config
+        if purpose != "call" or address not in self._endpoint.trusted_peers:
+            return iax2.Access("refuse")
+        if config.encryption == "require" or username == config.username:
+            return iax2.Access(
+                "md5", secret=config.password, token="no", encryption=config.encryption
+            )
+        return iax2.Access("address", token="no")
+
+    def failed(self, username: str, address: Address, now: float) -> None:
+        """The registrar does not know our password: nobody is locked out for that."""
+        _log.warning("call with a wrong password", extra={"address": address[0]})
+
+    def refresh(self, username: str, asked_s: int) -> int:
+        """Nobody registers here."""
+        return asked_s
+
+    def messages(self, username: str) -> tuple[int, int] | None:
+        """Nobody registers here."""
+        return None
 
     # The loop's side
 
@@ -157,13 +159,10 @@ class Iax2Agent:
     @property
     def deadline_ms(self) -> float | None:
         """See `firmware.ua.base.UserAgent`."""
-        instants = [self._endpoint.next_deadline, self._refresh_at, self._poke_at]
+        instants = [self._endpoint.next_deadline, self._registrant.deadline]
         instants += [leg.deadline for leg in self._legs.values()]
         first = min((one for one in instants if one is not None), default=None)
-        plan_ms = self._plan.deadline_ms
-        if first is None:
-            return plan_ms
-        return first * 1000 if plan_ms is None else min(plan_ms, first * 1000)
+        return None if first is None else first * 1000
 
     def take_events(self, now_ms: float, wait_ms: int) -> list[AgentEvent]:
         """See `firmware.ua.base.UserAgent`."""
@@ -223,6 +222,17 @@ class Iax2Agent:
 
     def _run(self, now: float) -> None:
         """Take what has come, do what is due, send what follows."""
+        self._take(now)
+        self._registrant.run(now)
+        for leg in list(self._legs.values()):
+            if leg.deadline is not None and now >= leg.deadline:
+                leg.handle_timer(now)
+                if leg.ends is not None and now >= leg.ends[0]:
+                    leg.call.hang_up(now, leg.ends[1].q850)
+        self._take_wire_events(now)
+        self._flush()
+
+    def _take(self, now: float) -> None:
         endpoint = self._endpoint
         for data, source in self._port.take():
             if self._trace is not None:
@@ -231,15 +241,6 @@ class Iax2Agent:
         deadline = endpoint.next_deadline
         if deadline is not None and now >= deadline:
             endpoint.handle_timers(now)
-        self._take_wire_events(now)
-        self._look(now)
-        self._obey(self._plan.handle_timer(now * 1000), now)
-        self._keep_up(now)
-        for leg in list(self._legs.values()):
-            if leg.deadline is not None and now >= leg.deadline:
-                leg.handle_timer(now)
-                if leg.ends is not None and now >= leg.ends[0]:
-                    leg.call.hang_up(now, leg.ends[1].q850)
         self._take_wire_events(now)
         self._flush()
 
@@ -259,109 +260,12 @@ class Iax2Agent:
             for event in taken:
                 self._wire_event(event, now)
 
-    # Registration
-
-    def _look(self, now: float) -> None:
-        for server, found in list(self._lookups.items()):
-            answer = found()
-            if answer is None:
-                continue
-            del self._lookups[server]
-            if isinstance(answer, str):
-                self._settle(server, False, 0, answer, now)
-            else:
-                self._addresses[server] = answer
-                self._register(server, now)
-
-    def _register(self, server: int, now: float) -> None:
-        self._attempts[server] = self._endpoint.register(
-            self._addresses[server],
-            self._config.username,
-            self._config.password,
-            self._config.expires_s,
-            now,
-            tag=server,
-        )
-
-    def _keep_up(self, now: float) -> None:
-        """Refresh the registration and keep the way to us open."""
-        current = self._plan.current
-        if current is None:
-            self._refresh_at = self._poke_at = None
-            return
-        if self._refresh_at is not None and now >= self._refresh_at:
-            self._refresh_at = None  # set again by the answer
-            self._register(current, now)
-        if self._poke_at is not None and now >= self._poke_at:
-            self._poke_at = now + self._config.keep_alive_s
-            self._endpoint.poke(self._addresses[current], now)
-
-    def _accepted(self, event: iax2.RegisterAccepted, now: float) -> None:
-        registration = event.registration
-        server = _server_of(registration)
-        if self._attempts.get(server) is registration:
-            del self._attempts[server]
-        self._active[server] = registration
-        self._trust()
-        self._settle(server, True, 0, "", now)
-        if self._plan.current != server:
-            return
-        self._refresh_at = now + max(_REFRESH_LEAST_S, _REFRESH_SHARE * event.refresh_s)
-        if self._config.keep_alive_s and self._poke_at is None:
-            self._poke_at = now + self._config.keep_alive_s
-
-    def _refused(self, event: iax2.RegisterRefused, now: float) -> None:
-        registration = event.registration
-        server = _server_of(registration)
-        if self._attempts.get(server) is not registration:
-            return  # given up meanwhile, or a farewell that was not answered
-        del self._attempts[server]
-        self._active.pop(server, None)
-        self._trust()
-        self._settle(server, False, event.cause, event.text, now)
-
-    def _settle(self, server: int, registered: bool, cause: int, text: str, now: float) -> None:
-        before = self._plan.current
-        if registered:
-            orders = self._plan.registered(server, now * 1000)
-        else:
-            status = _REFUSED if cause in _ACCOUNT_CAUSES else _FAILED
-            orders = self._plan.failed(server, status if cause else 0, now * 1000)
-        after = self._plan.current
-        if after != before:
-            self._refresh_at = self._poke_at = None
-        if after != before or (not registered and after is None):
-            at = server if after is None else after
-            self._events.append(
-                RegistrationChanged(after is not None, str(self._servers[at]), cause, text)
-            )
-        self._obey(orders, now)
-
-    def _obey(self, orders: list[Order], now: float) -> None:
-        for order in orders:
-            if isinstance(order, Leave):
-                self._lookups.pop(order.server, None)
-                self._attempts.pop(order.server, None)
-                registration = self._active.pop(order.server, None)
-                if registration is not None:
-                    self._endpoint.release(registration, now)
-                    self._trust()
-            elif isinstance(order, Attempt):
-                self._lookups[order.server] = look_up(self._servers[order.server])
-        self._look(now)
-
-    def _trust(self) -> None:
-        """Calls come from where we are registered, and from nowhere else."""
-        peers = self._endpoint.trusted_peers
-        peers.clear()
-        peers.update(one.address for one in self._active.values())
-
     # Calls
 
     def _place(self, command: PlaceCall, now: float) -> None:
-        current = self._plan.current
-        if current is None or len(self._legs) >= MOST_LEGS:
-            text = "not registered" if current is None else "no leg is free"
+        server = self._registrant.address
+        if server is None or len(self._legs) >= MOST_LEGS:
+            text = "not registered" if server is None else "no leg is free"
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))
             return
         new = iax2.NewCall(
@@ -375,14 +279,14 @@ class Iax2Agent:
             encryption=self._config.encryption != "no",
         )
         call = self._endpoint.place(
-            self._addresses[current], new, now, credentials=self._credentials, tag=command.leg
+            server, new, now, credentials=self._credentials, tag=command.leg
         )
         self._legs[command.leg] = self._leg(command.leg, call)
 
     def _leg(self, name: str, call: iax2.Call) -> Iax2Leg:
-        return Iax2Leg(name, call, self._jitter, self._events_of_leg, self._clock)
+        return Iax2Leg(name, call, self._jitter, self._emit, self._clock)
 
-    def _events_of_leg(self, event: AgentEvent) -> None:
+    def _emit(self, event: AgentEvent) -> None:
         self._events.append(event)
 
     def _incoming(self, call: iax2.Call, now: float) -> None:
@@ -409,19 +313,10 @@ class Iax2Agent:
     def _wire_event(self, event: iax2.Event, now: float) -> None:
         if isinstance(event, iax2.CallOffered):
             self._incoming(event.call, now)
-        elif isinstance(event, iax2.RegisterAccepted):
-            self._accepted(event, now)
-        elif isinstance(event, iax2.RegisterRefused):
-            self._refused(event, now)
-        elif isinstance(event, iax2.Unreachable):
-            current = self._plan.current
-            if current is not None and self._addresses[current] == event.address:
-                self._active.pop(current, None)
-                self._trust()
-                self._settle(current, False, 0, "does not answer", now)
-        elif isinstance(event, iax2.CALL_EVENTS):
-            leg = self._legs.get(str(event.call.tag))
-            if leg is not None and leg.call is event.call:
+        elif not self._registrant.handle(event, now):
+            call = getattr(event, "call", None)
+            leg = self._legs.get(str(call.tag)) if call is not None else None
+            if leg is not None and leg.call is call:
                 self._call_event(leg, event, now)
 
     def _call_event(self, leg: Iax2Leg, event: iax2.Event, now: float) -> None:
@@ -443,17 +338,8 @@ class Iax2Agent:
                 leg.ends = now + _FAREWELL_S, cause
         elif isinstance(event, iax2.Hold | iax2.Unhold):
             leg.held = isinstance(event, iax2.Hold)
-        elif isinstance(event, iax2.DigitBegan):
-            leg.far_digit = event.digit
-            self._far_digit(leg, event.digit)
-        elif isinstance(event, iax2.DigitEnded):
-            begun, leg.far_digit = leg.far_digit, ""
-            if begun != event.digit:
-                self._far_digit(leg, event.digit)
-
-    def _far_digit(self, leg: Iax2Leg, digit: str) -> None:
-        if digit in DIGITS:
-            self._events.append(FarDigit(leg.name, digit))
+        elif isinstance(event, iax2.DigitBegan) and event.digit in DIGITS:
+            self._events.append(FarDigit(leg.name, event.digit))
 
     def _ended(self, leg: Iax2Leg, event: iax2.Ended) -> None:
         leg.gone = True
@@ -471,8 +357,3 @@ _REASONS = {
     CALL_REJECTED: "Call rejected",
 }
 """CAUSE of a refusal, by CAUSECODE."""
-
-
-def _server_of(registration: iax2.Registration) -> int:
-    assert isinstance(registration.tag, int), "we gave it"
-    return registration.tag

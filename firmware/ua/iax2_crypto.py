@@ -24,7 +24,11 @@ class AesCbc:
                 "encryption of IAX2 calls needs the package `cryptography`; install it with "
                 "`pip install 'loopstart[encryption]'`, or write `encryption = \"no\"` in [iax2]"
             ) from None
-        self._cipher = lambda key: Cipher(AES(key), CBC(_NO_IV))
+
+        def cipher(key: bytes) -> Cipher[CBC]:
+            return Cipher(AES(key), CBC(_NO_IV))
+
+        self._cipher = cipher
 
     def encrypt(self, key: bytes, data: bytes) -> bytes:
         """Encrypt whole blocks of 16 octets."""

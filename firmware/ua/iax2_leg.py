@@ -62,8 +62,6 @@ class Iax2Leg:
         self.held = False
         self.ends: tuple[float, Cause] | None = None
         """The far end refused, and may still say why until then (monotonic seconds)."""
-        self.far_digit = ""
-        """Began and has not ended."""
         self.strange_voice = 0
         """Voice frames in formats that were never agreed."""
         self._emit = emit
@@ -114,7 +112,11 @@ class Iax2Leg:
         """The next 20 ms from the far end; None when it sends nothing."""
         if self._playout is None:
             self._playout = Playout(self._buffer, self._decode, Concealer())
-        return self._playout.frame(self._clock())
+        frame = self._playout.frame(self._clock())
+        seen = self._buffer.statistics
+        self.call.jitter_buffer_delay_ms = seen.delay_ms
+        self.call.jitter_buffer_dropped = seen.dropped + seen.late
+        return frame
 
     def speak(self, frame: bytes) -> None:
         """20 ms for the far end; digits that go in-band go before it."""

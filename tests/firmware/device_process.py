@@ -13,17 +13,20 @@ from hal.drivers.sim_client import HandsetClient
 class DeviceProcess:
     """Started at once; `handset` moves its telephone."""
 
-    def __init__(self, folder: Path, sip: str, line: str = "") -> None:
+    def __init__(
+        self, folder: Path, account: str, line: str = "", protocol: str = "sip", *words: str
+    ) -> None:
         self.socket = folder / "handset.sock"
         self.log = folder / "device.log"
         config = folder / "ata.toml"
         config.write_text(
-            f'[sip]\nusername = "100001"\npassword = "secret"\naddress = "127.0.0.1"\n{sip}\n'
+            f'[{protocol}]\nusername = "100001"\npassword = "secret"\n'
+            f'address = "127.0.0.1"\n{account}\n'
             f'[line]\ncontrol = "{self.socket}"\n{line}\n'
         )
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "firmware.app", "--config", str(config)],
+                [sys.executable, "-m", "firmware.app", "--config", str(config), *words],
                 stdout=log,
                 stderr=log,
             )
