@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from firmware.wire.errors import PeerError
 from firmware.wire.iax2 import auth, events
 from firmware.wire.iax2 import settings as limits
 from firmware.wire.iax2.auth import Access, Credentials
+from firmware.wire.iax2.causes import (
+    CONGESTED,
+    NETWORK_OUT_OF_ORDER,
+    NORMAL_CLEARING,
+    TEMPORARY_FAILURE,
+    USER_BUSY,
+    cause_elements,
+)
 from firmware.wire.iax2.crypto import FrameCipher
 from firmware.wire.iax2.elements import Elements, Ie, Value
 from firmware.wire.iax2.formats import Format
-from firmware.wire.iax2.frames import FULL, MAX_CALL_NUMBER
-from firmware.wire.iax2.kinds import UNSUPPORTED, Control, FrameType, Iax
-from firmware.wire.iax2.offer import NewCall, format_of
+from firmware.wire.iax2.frames import FULL, MAX_CALL_NUMBER, Iax2PeerError
+from firmware.wire.iax2.kinds import DTMF_DIGITS, UNSUPPORTED, Control, FrameType, Iax
+from firmware.wire.iax2.offer import NewCall
+from firmware.wire.iax2.reactions import ALWAYS, EXPECTED_REACTIONS, on_control, on_digit
 from firmware.wire.iax2.states import CONTROLS, EXPECTED, LIVE, State
 from firmware.wire.iax2.voice import Statistics, VoiceExchange
 
 if TYPE_CHECKING:
     from firmware.wire.iax2.endpoint import Endpoint
 
-NORMAL_CLEARING = 16
-USER_BUSY = 17
-CALL_REJECTED = 21
-NETWORK_OUT_OF_ORDER = 38
-TEMPORARY_FAILURE = 41
-BEARER_NOT_AUTHORIZED = 57
-BEARER_NOT_AVAILABLE = 58
-
-_CONGESTED = frozenset((34, 38, 41, 42, 43, 44, 46, 47))
-"""Causes that a caller hears as congestion."""
-_DIGITS = frozenset("0123456789*#ABCD")
 _SUBCLASSES = frozenset(map(int, Iax))
 _CONTROLS = frozenset(map(int, Control))
+_CLEAR = frozenset(
+    (Iax.NEW, Iax.ACK, Iax.INVAL, Iax.HANGUP, Iax.REJECT, Iax.VNAK, Iax.PING, Iax.LAGRQ,
+     Iax.AUTHREP)
+)  # fmt: skip
+"""What may come in clear while an encrypted AUTHREP is waited for."""
+_ENCIPHERED = frozenset((Iax.AUTHREP, Iax.HANGUP, Iax.ACK))
 MAX_TEXT_OCTETS = 1024
-
-
-def cause_elements(cause: int, text: str) -> list[tuple[int, Value]]:
-    """CAUSE and CAUSECODE (8.6.22, 8.6.34)."""
-    pairs: list[tuple[int, Value]] = [(Ie.CAUSE, text)] if text else []
-    return [*pairs, (Ie.CAUSECODE, cause)]
 
 
 class Call(VoiceExchange):
@@ -76,11 +73,11 @@ class Call(VoiceExchange):
         self.peer_statistics: Statistics | None = None
         self.lag_ms: int | None = None
         self._init_voice()
-        self._quelched = False
-        self._pending_cipher: FrameCipher | None = None
-        self._deciphered = False
+        self.quelched = False
+        self.pending_cipher: FrameCipher | None = None
+        self.deciphered = False
         self._owed_hangup: list[tuple[int, Value]] | None = None
-        self._digit: tuple[str, int] | None = None
+        self.digit_down: tuple[str, int] | None = None
         self._expires_at = inf if outgoing else now + limits.UNAUTHENTICATED_S
         self._forget_at = inf
         self._ping_at = now + endpoint.settings.ping_s
@@ -118,7 +115,7 @@ class Call(VoiceExchange):
             (Ie.FORMAT, int(self.format) & 0x7FFFFFFF),
             (Ie.FORMAT2, int(self.format)),
         ]
-        self._go(State.ACCEPTED)
+        self.go(State.ACCEPTED)
         self.send_iax(now, Iax.ACCEPT, pairs)
         self.sending = self.credit is None
         self.endpoint.arm(self)
@@ -140,7 +137,7 @@ class Call(VoiceExchange):
         if self.state is not State.UP:
             self._indicate(now, Control.ANSWER)
             if self.state is State.ACCEPTED:
-                self._go(State.UP)
+                self.go(State.UP)
 
     def busy(self, now: float) -> None:
         """Tell the caller that the called party is busy; `hang_up` is still to come."""
@@ -169,7 +166,7 @@ class Call(VoiceExchange):
         if self.state is State.ACCEPTED and not self.outgoing:
             if cause == USER_BUSY:
                 self._control(now, Control.BUSY)
-            elif cause in _CONGESTED:
+            elif cause in CONGESTED:
                 self._control(now, Control.CONGESTION)
         self.hang_up(now, cause, text)
 
@@ -224,7 +221,7 @@ class Call(VoiceExchange):
         self._send_digit(now, FrameType.DTMF, digit)
 
     def _send_digit(self, now: float, kind: FrameType, digit: str) -> None:
-        assert digit in _DIGITS, f"no DTMF digit: {digit!r}"
+        assert digit in DTMF_DIGITS, f"no DTMF digit: {digit!r}"
         if self.state in LIVE:
             self.send_full(now, kind, ord(digit), b"")
             self.endpoint.arm(self)
@@ -245,7 +242,7 @@ class Call(VoiceExchange):
         self.ended = True
         self.sending = False
         self.voice_sink = None
-        self._go(State.ENDED)
+        self.go(State.ENDED)
         self._forget_at = now + limits.LINGER_S
         self._expires_at = inf
         self.endpoint.ended(self)
@@ -265,9 +262,9 @@ class Call(VoiceExchange):
         self._end(now, cause, text, by_peer=False)
 
     def on_inval(self, now: float) -> None:
-        self._by_peer(now, TEMPORARY_FAILURE, "the peer does not know the call")
+        self.end_by_peer(now, TEMPORARY_FAILURE, "the peer does not know the call")
 
-    def _by_peer(self, now: float, cause: int, text: str) -> None:
+    def end_by_peer(self, now: float, cause: int, text: str) -> None:
         if self.ended:
             self.drop_unacked()
             self.finishing = False
@@ -287,7 +284,7 @@ class Call(VoiceExchange):
     def on_finished(self, now: float) -> None:
         self._forget_at = now + limits.LINGER_S
 
-    def _go(self, state: State) -> None:
+    def go(self, state: State) -> None:
         self.state = state
 
     # Time
@@ -329,19 +326,25 @@ class Call(VoiceExchange):
             self._forget_at = inf
             self.finish()
 
-    def decipher(self, data: bytes) -> bytes:
+    def decipher(self, data: bytes, now: float) -> bytes:
         """A frame in clear, or the first that the peer enciphered."""
-        self._deciphered = False
-        if self._pending_cipher is None:
+        self.deciphered = False
+        if self.pending_cipher is None:
             return data
         try:
-            plain = self._pending_cipher.open(data, 4)
+            plain = self.pending_cipher.open(data, 4)
         except PeerError:
-            return data
-        if plain[10] == FrameType.IAX and plain[11] in (Iax.AUTHREP, Iax.HANGUP, Iax.ACK):
-            self._deciphered = True
+            plain = data
+        if plain is not data and plain[10] == FrameType.IAX and plain[11] in _ENCIPHERED:
+            self.deciphered = True
             return plain
-        return data
+        if data[10] == FrameType.IAX and data[11] in _CLEAR:
+            return data
+        if int.from_bytes(data[2:4], "big") & MAX_CALL_NUMBER == self.number:
+            # From who heard the challenge, and has another key: a wrong password.
+            self.pending_cipher = None
+            self.endpoint.authentication_failed(self, now)
+        raise Iax2PeerError("a frame that makes no sense under the key of the call")
 
     def open_cipher(self, data: bytes) -> bytes:
         """A refusal of the credentials comes in clear: the peer has no key that we share."""
@@ -356,12 +359,12 @@ class Call(VoiceExchange):
     def prove(self, now: float) -> None:
         super().prove(now)
         self._expires_at = inf if self.state is not State.CHALLENGED else self._expires_at
-        self.sending = self.state in LIVE and not self._quelched
+        self.sending = self.state in LIVE and not self.quelched
 
     def handle(self, kind: int, octet: int, timestamp_ms: int, payload: bytes, now: float) -> None:
         if self.ended:
             if kind == FrameType.IAX and octet in (Iax.HANGUP, Iax.REJECT):
-                self._by_peer(now, 0, "")
+                self.end_by_peer(now, 0, "")
             return
         if kind == FrameType.IAX:
             if octet not in _SUBCLASSES:
@@ -369,18 +372,18 @@ class Call(VoiceExchange):
                 return
             subclass = Iax(octet)
             elements = Elements.from_bytes(payload)
-            handler = self._ANY.get(subclass)
+            handler = ALWAYS.get(subclass)
             if handler is None and subclass in EXPECTED[self.state]:
-                handler = self._HANDLERS[subclass]
+                handler = EXPECTED_REACTIONS[subclass]
             if handler is not None:
                 handler(self, elements, timestamp_ms, now)
             elif subclass in UNSUPPORTED:
                 self._unsupported(octet, now)
         elif kind == FrameType.CONTROL:
             if octet in _CONTROLS and octet in CONTROLS[self.state]:
-                self._on_control(Control(octet))
+                on_control(self, Control(octet))
         elif kind in (FrameType.DTMF, FrameType.DTMF_BEGIN):
-            self._on_digit(kind, chr(octet), timestamp_ms)
+            on_digit(self, kind, chr(octet), timestamp_ms)
         elif kind == FrameType.TEXT and self.state in LIVE:
             text = payload[:MAX_TEXT_OCTETS].rstrip(b"\0").decode("utf-8", "replace")
             self.endpoint.events.append(events.Text(self, text))
@@ -389,81 +392,6 @@ class Call(VoiceExchange):
         self.endpoint.counters.unsupported += 1
         if self.credit is None:
             self.send_iax(now, Iax.UNSUPPORT, [(Ie.IAX_UNKNOWN, octet)])
-
-    def _on_control(self, control: Control) -> None:
-        if control is Control.ANSWER:
-            self._go(State.UP)
-        self.endpoint.events.append(self._CONTROL_EVENTS[control](self))
-
-    def _on_digit(self, kind: int, digit: str, timestamp_ms: int) -> None:
-        digit = digit.upper()
-        if digit not in _DIGITS or self.state not in LIVE:
-            return
-        told = self.endpoint.events
-        if kind == FrameType.DTMF_BEGIN:
-            self._digit = (digit, timestamp_ms)
-            told.append(events.DigitBegan(self, digit))
-            return
-        duration_ms = 0
-        if self._digit is not None and self._digit[0] == digit:
-            duration_ms = max(timestamp_ms - self._digit[1], 0)
-        else:
-            told.append(events.DigitBegan(self, digit))
-        self._digit = None
-        told.append(events.DigitEnded(self, digit, duration_ms))
-
-    def _on_ping(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        pairs = self.reception().elements() if self.credit is None else []
-        self.send_iax(now, Iax.PONG, pairs, timestamp_ms)
-
-    def _on_pong(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        self.measured((self.clock_ms(now) - timestamp_ms) / 1000)
-        self.peer_statistics = Statistics.of(elements) or self.peer_statistics
-
-    def _on_lagrq(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        self.send_iax(now, Iax.LAGRP, (), timestamp_ms)
-
-    def _on_lagrp(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        self.lag_ms = max(self.clock_ms(now) - timestamp_ms, 0)
-        self.measured(self.lag_ms / 1000)
-
-    def _on_end(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        cause = elements.number(Ie.CAUSECODE) or NORMAL_CLEARING
-        self._by_peer(now, cause & 0x7F, elements.text(Ie.CAUSE))
-
-    def _on_reject(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        cause = elements.number(Ie.CAUSECODE) or CALL_REJECTED
-        self._by_peer(now, cause & 0x7F, elements.text(Ie.CAUSE))
-
-    def _on_quelch(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        self._quelched, self.sending = True, False
-        self.endpoint.events.append(events.Quelched(self))
-
-    def _on_unquelch(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        self._quelched = False
-        self.sending = self.credit is None and self.state in LIVE
-        self.endpoint.events.append(events.Unquelched(self))
-
-    def _on_txreq(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        transfer = elements.number(Ie.TRANSFERID)
-        self.send_iax(now, Iax.TXREJ, [(Ie.TRANSFERID, transfer)] if transfer is not None else [])
-
-    def _on_authreq(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        """Answer a challenge (6.2.5, 6.2.6): by MD5, or not at all."""
-        credentials = self.credentials
-        methods = elements.number(Ie.AUTHMETHODS) or 0
-        challenge = elements.text(Ie.CHALLENGE)
-        if credentials is None or not methods & auth.AUTH_MD5 or not challenge:
-            self.hang_up(now, BEARER_NOT_AUTHORIZED, "no way to authenticate to the peer")
-            return
-        if (elements.number(Ie.ENCRYPTION) or 0) & auth.ENCRYPT_AES128 and self.new.encryption:
-            self.use_cipher(challenge, credentials.password)
-        elif credentials.encryption == "require":
-            self.hang_up(now, BEARER_NOT_AUTHORIZED, "the peer does not encrypt")
-            return
-        self._go(State.AUTHENTICATING)
-        result = auth.response(challenge, credentials.password)
-        self.send_iax(now, Iax.AUTHREP, [(Ie.MD5_RESULT, result)])
 
     def make_cipher(self, challenge: str, secret: str) -> FrameCipher:
         """The cipher that challenge and secret agree on."""
@@ -479,68 +407,10 @@ class Call(VoiceExchange):
     def expect_cipher(self) -> None:
         """AUTHREQ asked for encryption: AUTHREP comes encrypted."""
         assert self.access is not None
-        self._pending_cipher = self.make_cipher(self.challenge, self.access.secret)
-
-    def _on_accept(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        found = format_of(elements) or (self.format if Ie.FORMAT not in elements else None)
-        if found is None or found not in self.endpoint.settings.formats:
-            self.hang_up(now, BEARER_NOT_AVAILABLE, "Unable to negotiate codec")
-            return
-        wanted = self.credentials.encryption if self.credentials else "no"
-        if wanted == "require" and not self.encrypted:
-            self.hang_up(now, BEARER_NOT_AUTHORIZED, "the peer does not encrypt")
-            return
-        self.format = found
-        self._go(State.ACCEPTED)
-        self.sending = True
-        self.endpoint.events.append(events.Accepted(self, found))
-
-    def _on_authrep(self, elements: Elements, timestamp_ms: int, now: float) -> None:
-        access = self.access
-        assert access is not None, "an answer to no challenge"
-        result = elements.text(Ie.MD5_RESULT)
-        if not auth.verify(self.challenge, access.secret, result):
-            self.endpoint.authentication_failed(self, now)
-            return
-        if self._deciphered:
-            self.use_cipher(self.challenge, access.secret)
-        elif access.encryption == "require":
-            self.refuse(now, BEARER_NOT_AUTHORIZED, "encryption required")
-            return
-        self._pending_cipher = None
-        self.prove(now)
-        self.endpoint.authenticated(self, now)
+        self.pending_cipher = self.make_cipher(self.challenge, self.access.secret)
 
     def offered(self) -> None:
         """Authenticated, with a format: its user is told."""
-        self._go(State.OFFERED)
+        self.go(State.OFFERED)
         if self.credit is None:
             self._expires_at = inf
-
-    _ANY: ClassVar[dict[Iax, Callable[[Call, Elements, int, float], None]]] = {
-        Iax.PING: _on_ping,
-        Iax.PONG: _on_pong,
-        Iax.LAGRQ: _on_lagrq,
-        Iax.LAGRP: _on_lagrp,
-    }
-    _HANDLERS: ClassVar[dict[Iax, Callable[[Call, Elements, int, float], None]]] = {
-        Iax.HANGUP: _on_end,
-        Iax.REJECT: _on_reject,
-        Iax.QUELCH: _on_quelch,
-        Iax.UNQUELCH: _on_unquelch,
-        Iax.TXREQ: _on_txreq,
-        Iax.AUTHREQ: _on_authreq,
-        Iax.AUTHREP: _on_authrep,
-        Iax.ACCEPT: _on_accept,
-    }
-    _CONTROL_EVENTS: ClassVar[dict[Control, Callable[[Call], events.Event]]] = {
-        Control.PROCEEDING: events.Proceeding,
-        Control.RINGING: events.Ringing,
-        Control.PROGRESS: events.Progress,
-        Control.ANSWER: events.Answered,
-        Control.BUSY: events.Busy,
-        Control.CONGESTION: events.Congestion,
-        Control.HOLD: events.Hold,
-        Control.UNHOLD: events.Unhold,
-        Control.FLASH: events.Flash,
-    }

@@ -1,9 +1,9 @@
 """Encryption of a call's frames, as chan_iax2 does it (RFC 5456, 10, leaves the details out).
 
 AES-128 in CBC mode with a zero vector, begun anew for each frame; call numbers stay in clear.
-Before the plain text stand 16 to 31 random octets, so many that the whole is of whole blocks; the low
-half of the 16th tells how many more than 16. There is no integrity check: a wrong key or a forged
-frame shows by its content making no sense.
+Before the plain text stand 16 to 31 random octets, so many that the whole is of whole blocks; the
+low half of the 16th tells how many more than 16. There is no integrity check: a wrong key or a
+forged frame shows by its content making no sense.
 """
 
 from __future__ import annotations

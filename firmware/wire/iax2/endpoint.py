@@ -9,7 +9,8 @@ from math import inf
 
 from firmware.wire.errors import PeerError
 from firmware.wire.iax2.auth import Authority, Credentials
-from firmware.wire.iax2.call import NORMAL_CLEARING, Call
+from firmware.wire.iax2.call import Call
+from firmware.wire.iax2.causes import NORMAL_CLEARING
 from firmware.wire.iax2.crypto import Crypto
 from firmware.wire.iax2.events import Address, CallOffered, Event
 from firmware.wire.iax2.formats import choose, mask
@@ -31,6 +32,8 @@ from firmware.wire.iax2.settings import Counters, EndpointSettings
 from firmware.wire.iax2.strangers import STATELESS_NUMBER, Strangers
 from firmware.wire.iax2.trunk import Trunks
 
+_REUSE_S = 2.0
+"""The same opening frame so long after the last frame of an ended call is another call."""
 _FIRST_NUMBER = STATELESS_NUMBER + 1
 _NO_INVAL = frozenset(map(int, NO_INVAL))
 _OPENING = frozenset(map(int, OPENING))
@@ -206,14 +209,14 @@ class Endpoint:
         if destination:
             exchange = self._exchanges.get(destination)
             if exchange is not None and (
-                exchange.address != address or not self._from_peer(exchange, source, data)
+                exchange.address != address or exchange.peer_number not in (0, source)
             ):
                 exchange = None
         else:
             exchange = self._by_peer.get((address, source))
         kind, octet = data[10], data[11]
         opening = not destination and kind == FrameType.IAX and octet in _OPENING
-        if exchange is not None and opening and self._begins_anew(exchange, data):
+        if exchange is not None and opening and self._begins_anew(exchange, data, now):
             self.forget(exchange)
             exchange = None
         try:
@@ -232,17 +235,14 @@ class Endpoint:
                 self.arm(exchange)
 
     @staticmethod
-    def _from_peer(exchange: Exchange, source: int, data: bytes) -> bool:
-        if exchange.peer_number in (0, source):
-            return True
-        # Refusals that are sent without keeping anything come from a number of their own.
-        return source == STATELESS_NUMBER and not exchange.oseqno
-
-    @staticmethod
-    def _begins_anew(exchange: Exchange, data: bytes) -> bool:
+    def _begins_anew(exchange: Exchange, data: bytes, now: float) -> bool:
         """Whether an opening frame is another one than that which opened this exchange."""
-        again = int.from_bytes(data[4:8], "big") == exchange.opened_ms
-        return not again and (exchange.ended or exchange.credit is not None)
+        if not exchange.ended and exchange.credit is None:
+            return False
+        if int.from_bytes(data[4:8], "big") != exchange.opened_ms:
+            return True
+        # A peer that was started again counts its calls, and its time, from the beginning.
+        return exchange.ended and not data[2] & 0x80 and now - exchange.heard_at > _REUSE_S
 
     def _send_inval(self, source: int, destination: int, address: Address) -> None:
         frame = FULL.pack(destination | FULL_BIT, source, 0, 0, 0, FrameType.IAX, Iax.INVAL)
@@ -387,6 +387,10 @@ class Endpoint:
             self._per_host[host] -= 1
             if self._per_host[host] <= 0:
                 del self._per_host[host]
+
+    def uses_tokens(self, address: Address) -> None:
+        """This address has shown that it knows call tokens."""
+        self._strangers.remember(address)
 
     def authentication_failed(self, exchange: Call | IncomingRegistration, now: float) -> None:
         """Wrong credentials."""

@@ -108,6 +108,10 @@ UNSUPPORTED = frozenset(
 """What a peer may ask for and gets UNSUPPORT for (RFC 5456, 6.10.1)."""
 
 
+DTMF_DIGITS = frozenset("0123456789*#ABCD")
+"""What a DTMF frame may carry (RFC 5456, 8.2)."""
+
+
 def compress(subclass: int) -> int:
     """The octet for a subclass: itself below 128, else 0x80 with the power of two (8.1.1).
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from firmware.wire.iax2 import auth, events
 from firmware.wire.iax2 import settings as limits
 from firmware.wire.iax2.auth import Access
+from firmware.wire.iax2.causes import FACILITY_REJECTED, cause_elements
 from firmware.wire.iax2.elements import Elements, Ie, Value
 from firmware.wire.iax2.kinds import FrameType, Iax
 from firmware.wire.iax2.reliable import Exchange
@@ -15,7 +16,6 @@ from firmware.wire.iax2.reliable import Exchange
 if TYPE_CHECKING:
     from firmware.wire.iax2.endpoint import Endpoint
 
-FACILITY_REJECTED = 29
 DEFAULT_REFRESH_S = 60
 """Where REGACK does not tell (8.6.19)."""
 MAX_MESSAGES = 255
@@ -195,7 +195,7 @@ class IncomingRegistration(Exchange):
 
     def refuse(self, now: float, cause: int, text: str) -> None:
         """REGREJ."""
-        self.send_iax(now, Iax.REGREJ, [(Ie.CAUSE, text), (Ie.CAUSECODE, cause)])
+        self.send_iax(now, Iax.REGREJ, cause_elements(cause, text))
         self._settle(now)
 
     def _settle(self, now: float) -> None:

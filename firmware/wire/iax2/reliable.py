@@ -7,16 +7,16 @@ from math import inf
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from firmware.wire.errors import PeerError
 from firmware.wire.iax2 import settings as limits
 from firmware.wire.iax2.crypto import FrameCipher
 from firmware.wire.iax2.elements import Ie, Value, encode
-from firmware.wire.iax2.frames import FULL, FULL_BIT, FULL_OCTETS
+from firmware.wire.iax2.frames import FULL, FULL_BIT, FULL_OCTETS, Iax2PeerError
 from firmware.wire.iax2.kinds import UNNUMBERED, FrameType, Iax
 
 if TYPE_CHECKING:
     from firmware.wire.iax2.endpoint import Endpoint
 
+_MAX_RTT_S = 30.0
 _DESTINATION = Struct("!H")
 _IAX = int(FrameType.IAX)
 _VOICE = int(FrameType.VOICE)
@@ -60,6 +60,7 @@ class Exchange:
         """Its user has been told the end."""
         self.rtt_s: float | None = None
         self.credit = credit
+        self.heard_at = now
         self.opened_ms = 0
         """The timestamp of the peer's opening frame, which tells its repetition from another."""
         self.cipher: FrameCipher | None = None
@@ -98,6 +99,7 @@ class Exchange:
         if not token:
             return
         self._has_token = True
+        self.endpoint.uses_tokens(self.address)
         self._restart()
         subclass, pairs = self._opening
         self.send_iax(now, subclass, [*pairs, (Ie.CALLTOKEN, token)])
@@ -217,12 +219,13 @@ class Exchange:
         Raises:
             PeerError: it makes no sense, or its elements do not.
         """
+        self.heard_at = now
         if self.credit is not None:
             self.credit += len(data)
-        data = self.decipher(data) if self.cipher is None else self.open_cipher(data)
+        data = self.decipher(data, now) if self.cipher is None else self.open_cipher(data)
         source, destination, timestamp_ms, oseqno, iseqno, kind, octet = FULL.unpack_from(data)
-        if kind not in _TYPES:
-            raise PeerError("no frame type")
+        if kind not in _TYPES and self.cipher is not None:
+            raise Iax2PeerError("a frame that makes no sense under the key of the call")
         if kind == _IAX:
             if octet == Iax.CALLTOKEN:
                 self._on_token(data[FULL_OCTETS:], now)
@@ -240,9 +243,11 @@ class Exchange:
             return
         ahead = oseqno - self.iseqno & 0xFF
         if ahead >= 128:
-            self._send_unnumbered(Iax.ACK, timestamp_ms, iseqno)
-            if self.credit is not None:
+            if self.credit is not None and self._unacked:
+                # The answer was lost: it is what the credit is for.
                 self._repeat(now)
+            else:
+                self._send_unnumbered(Iax.ACK, timestamp_ms, iseqno)
         elif ahead:
             if ahead < limits.EARLY_FRAMES and self.credit is None and oseqno not in self._early:
                 self._early[oseqno] = data
@@ -284,8 +289,9 @@ class Exchange:
                 self.measured(now - sent.at)
 
     def measured(self, rtt_s: float) -> None:
-        """A round trip took so long."""
-        rtt_s = max(rtt_s, 0.0)
+        """A round trip took so long, if the peer's word is to be believed."""
+        if not 0 <= rtt_s < _MAX_RTT_S:
+            return
         self.rtt_s = rtt_s if self.rtt_s is None else 0.75 * self.rtt_s + 0.25 * rtt_s
 
     def finish(self) -> None:
@@ -318,7 +324,7 @@ class Exchange:
 
     # What the kinds of exchange do
 
-    def decipher(self, data: bytes) -> bytes:
+    def decipher(self, data: bytes, now: float) -> bytes:
         """While there is no cipher yet: the frame, or what a cipher that is due makes of it."""
         return data
 

@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 
 from firmware.wire.iax2 import auth
 from firmware.wire.iax2.auth import Access, Purpose
-from firmware.wire.iax2.call import BEARER_NOT_AUTHORIZED, BEARER_NOT_AVAILABLE, CALL_REJECTED, Call
+from firmware.wire.iax2.call import Call
+from firmware.wire.iax2.causes import (
+    BEARER_NOT_AUTHORIZED,
+    BEARER_NOT_AVAILABLE,
+    CALL_REJECTED,
+    FACILITY_REJECTED,
+    INTERWORKING,
+    SWITCH_CONGESTION,
+    cause_elements,
+)
 from firmware.wire.iax2.elements import Elements, Ie, Value, encode
 from firmware.wire.iax2.frames import FULL, FULL_BIT, FULL_OCTETS
 from firmware.wire.iax2.kinds import FrameType, Iax
 from firmware.wire.iax2.offer import VERSION, NewCall
-from firmware.wire.iax2.registration import FACILITY_REJECTED, IncomingRegistration
+from firmware.wire.iax2.registration import IncomingRegistration
 from firmware.wire.iax2.reliable import Exchange
 from firmware.wire.iax2.token import TokenFactory
 
@@ -23,7 +32,6 @@ STATELESS_NUMBER = 1
 """Our call number in answers that nothing is kept of, as chan_iax2 does; never allotted."""
 _MAX_TOKEN_USERS = 10_000
 _MAX_USERNAME = 128
-_CONGESTION = 42
 _MISSING = object()
 _REFUSAL = {Iax.NEW: Iax.REJECT, Iax.REGREQ: Iax.REGREJ, Iax.REGREL: Iax.REGREJ}
 
@@ -71,12 +79,9 @@ class Strangers:
                 self._refuse(subclass, data, source, address, CALL_REJECTED, "bad call token")
                 return
             proved = True
-            self._token_users[address] = None
-            self._token_users.move_to_end(address)
-            if len(self._token_users) > _MAX_TOKEN_USERS:
-                self._token_users.popitem(last=False)
+            self.remember(address)
         if subclass is Iax.NEW and elements.number(Ie.VERSION) not in (VERSION, None):
-            self._refuse(subclass, data, source, address, 127, "unknown protocol version")
+            self._refuse(subclass, data, source, address, INTERWORKING, "unknown protocol version")
             return
         if endpoint.authority is None:
             access = Access("address", token="auto")
@@ -95,7 +100,7 @@ class Strangers:
             return
         if endpoint.full(address[0]):
             endpoint.counters.limit += 1
-            self._refuse(subclass, data, source, address, _CONGESTION, "too many calls")
+            self._refuse(subclass, data, source, address, SWITCH_CONGESTION, "too many calls")
             return
         credit = None if proved else len(data)
         if subclass is Iax.NEW:
@@ -104,6 +109,13 @@ class Strangers:
             self._registration(
                 subclass, elements, username, access, credit, data, source, address, now
             )
+
+    def remember(self, address: tuple[str, int]) -> None:
+        """This address uses call tokens: nobody passes for it without one any more."""
+        self._token_users[address] = None
+        self._token_users.move_to_end(address)
+        if len(self._token_users) > _MAX_TOKEN_USERS:
+            self._token_users.popitem(last=False)
 
     def _call(
         self,
@@ -135,6 +147,9 @@ class Strangers:
         self._open(call, data, source)
         if access.method == "address":
             endpoint.authenticated(call, now)
+            if credit is not None and not call.ended:
+                # Its PONG shows that the caller hears us, however long the user thinks.
+                call.send_iax(now, Iax.PING)
         else:
             extra: list[tuple[int, Value]] = (
                 [(Ie.ENCRYPTION, auth.ENCRYPT_AES128)] if encrypt else []
@@ -258,7 +273,7 @@ class Strangers:
         cause: int,
         text: str,
     ) -> None:
-        pairs = ((Ie.CAUSE, text), (Ie.CAUSECODE, cause))
+        pairs = tuple(cause_elements(cause, text))
         refusal = _REFUSAL[subclass]
         for some in (pairs, pairs[1:], ()):
             if FULL_OCTETS + len(encode(some)) <= len(data):
