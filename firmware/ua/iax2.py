@@ -343,6 +343,7 @@ class Iax2Agent:
 
     def _ended(self, leg: Iax2Leg, event: iax2.Ended) -> None:
         leg.gone = True
+        _log.info("audio", extra={"leg": leg.name, **leg.report()})
         del self._legs[leg.name]
         cause = Cause(event.cause or NORMAL_CLEARING, 0, event.text)
         if leg.ends is not None and cause.q850 == NORMAL_CLEARING:

@@ -133,6 +133,17 @@ class Iax2Leg:
             self._encoder = Encoder(name)
         self.call.send_voice(self._encoder.encode(frame), self._clock())
 
+    def report(self) -> dict[str, float]:
+        """How the far end was heard, for the log."""
+        seen = self._buffer.statistics
+        return {
+            "received": seen.received,
+            "lost": seen.lost,
+            "late": seen.late,
+            "delay_ms": seen.delay_ms,
+            "jitter_ms": round(seen.jitter_ms, 1),
+        }
+
     def _decode(self, coded: Coded) -> bytes:
         name, octets = coded
         decoder = self._decoders.get(name)

@@ -56,6 +56,8 @@ class Registrant:
         self._addresses: dict[int, Address] = {}
         self._refresh_at: float | None = None
         self._poke_at: float | None = None
+        self._answer_by: float | None = None
+        """The server that we are registered at has been asked, and is gone if it says nothing."""
         self._leaving = 0
 
     @property
@@ -68,7 +70,9 @@ class Registrant:
     def deadline(self) -> float | None:
         """When to call `run`, monotonic seconds; names that are looked up want it sooner."""
         plan_ms = self._plan.deadline_ms
-        instants = [self._refresh_at, self._poke_at, None if plan_ms is None else plan_ms / 1000]
+        instants = [self._refresh_at, self._poke_at, self._answer_by]
+        if plan_ms is not None:
+            instants.append(plan_ms / 1000)
         return min((one for one in instants if one is not None), default=None)
 
     @property
@@ -95,12 +99,21 @@ class Registrant:
         current = self._plan.current
         if current is None:
             return
+        if self._answer_by is not None and now >= self._answer_by:
+            self._lost(current, 0, "does not answer", now)
+            return
         if self._refresh_at is not None and now >= self._refresh_at:
             self._refresh_at = None  # set again by the answer
             self._register(current, now)
+            self._expect(now)
         if self._poke_at is not None and now >= self._poke_at:
             self._poke_at = now + self._config.keep_alive_s
             self._endpoint.poke(self._addresses[current], now)
+            self._expect(now)
+
+    def _expect(self, now: float) -> None:
+        if self._answer_by is None:
+            self._answer_by = now + self._config.register_timeout_s
 
     def handle(self, event: iax2.Event, now: float) -> bool:
         """Take an event of the wire; False if it is somebody else's."""
@@ -110,12 +123,15 @@ class Registrant:
             self._refused(event, now)
         elif isinstance(event, iax2.RegisterReleased):
             self._leaving -= 1
-        elif isinstance(event, iax2.Unreachable):
+        elif isinstance(event, iax2.Unreachable | iax2.Reachable):
             current = self._plan.current
             if current is not None and self._addresses[current] == event.address:
-                self._lost(current, 0, "does not answer", now)
+                if isinstance(event, iax2.Reachable):
+                    self._answer_by = None
+                else:
+                    self._lost(current, 0, "does not answer", now)
         else:
-            return isinstance(event, iax2.Reachable)
+            return False
         return True
 
     def _accepted(self, event: iax2.RegisterAccepted, now: float) -> None:
@@ -128,6 +144,7 @@ class Registrant:
         self._settle(server, True, 0, "", now)
         if self._plan.current != server:
             return
+        self._answer_by = None
         self._refresh_at = now + max(_REFRESH_LEAST_S, _REFRESH_SHARE * event.refresh_s)
         if self._config.keep_alive_s and self._poke_at is None:
             self._poke_at = now + self._config.keep_alive_s
@@ -155,7 +172,7 @@ class Registrant:
             orders = self._plan.failed(server, status if cause else 0, now * 1000)
         after = self._plan.current
         if after != before:
-            self._refresh_at = self._poke_at = None
+            self._refresh_at = self._poke_at = self._answer_by = None
         if after != before or (not registered and after is None):
             at = server if after is None else after
             self._emit(RegistrationChanged(after is not None, str(self._servers[at]), cause, text))

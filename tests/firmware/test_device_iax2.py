@@ -73,7 +73,7 @@ def test_the_registration_is_refreshed_before_it_runs_out(tmp_path: Path) -> Non
     peer = Peer(refresh_s=2)
     with running(tmp_path, peer, "keep_alive_s = 1") as device:
         device.handset.wait("registered")
-        time.sleep(3.4)
+        time.sleep(3.3)
         times = peer.of(iax2.Registering)
         assert 3 <= len(times) <= 4, "at three quarters of two seconds each"
         assert device.handset.state()["registered"]
@@ -88,12 +88,30 @@ def test_wrong_password_is_not_hammered(tmp_path: Path) -> None:
         assert not peer.of(iax2.Registering)
 
 
-@pytest.mark.parametrize("codec", ["PCMU", "PCMA", "G722", "GSM"])
-def test_call_out_is_heard_both_ways_with_digits_as_events(tmp_path: Path, codec: str) -> None:
-    """Given a registered device, when it dials by DTMF and the peer answers, then tones cross."""
+@pytest.mark.parametrize("codec", ["PCMA", "G722", "GSM"])
+def test_tones_cross_in_the_other_codecs(tmp_path: Path, codec: str) -> None:
     peer = Peer()
     peer.tone_hz = 1_500
     with running(tmp_path, peer, f'codecs = ["{codec}"]') as device:
+        dial(device, "411")
+        call = peer.wait(iax2.CallOffered).call
+        device.handset.tone([1_004], 2_000)
+        time.sleep(0.2)
+        device.handset.record(str(tmp_path / "ear.wav"))
+        time.sleep(0.5)
+        device.handset.stop_record()
+        assert peer.names[call.number] == codec
+        ear = Spectrum(recording(tmp_path / "ear.wav"))
+        assert ear.strongest() == pytest.approx([1_500], abs=3)
+        assert Spectrum(peer.pcm(call)[-3_200:]).strongest() == pytest.approx([1_004], abs=3)
+        device.handset.on_hook()
+
+
+def test_call_out_is_heard_both_ways_with_digits_as_events(tmp_path: Path) -> None:
+    """Given a registered device, when it dials by DTMF and the peer answers, then tones cross."""
+    peer = Peer()
+    peer.tone_hz = 1_500
+    with running(tmp_path, peer) as device:
         handset = device.handset
         dial(device, "5145550123")
         offered = peer.wait(iax2.CallOffered).call
@@ -104,7 +122,7 @@ def test_call_out_is_heard_both_ways_with_digits_as_events(tmp_path: Path, codec
         handset.tone([1_004], 1_200)
         time.sleep(1.3)
         handset.stop_record()
-        assert peer.names[offered.number] == codec
+        assert peer.names[offered.number] == "PCMU"
         ear = Spectrum(recording(tmp_path / "ear.wav")[1_600:8_000])
         assert ear.strongest() == pytest.approx([1_500], abs=3)
         mouth = peer.pcm(offered)[-8_800:-2_400]
@@ -265,7 +283,7 @@ def test_a_server_that_is_lost_is_left_for_the_backup(tmp_path: Path) -> None:
     try:
         device.handset.wait("server", first.server)
         first.deaf = True
-        device.handset.wait("server", backup.server, 40)
+        device.handset.wait("server", backup.server, 20)
         dial(device, "411")
         assert backup.of(iax2.CallOffered)
         device.handset.on_hook()
@@ -355,9 +373,9 @@ def test_a_call_over_a_bad_way_is_heard_both_ways(
         dial(device, "411")
         call = peer.wait(iax2.CallOffered).call
         device.handset.tone([1_004], 10_000)
-        time.sleep(2)
+        time.sleep(1.5)
         device.handset.record(str(tmp_path / "ear.wav"))
-        time.sleep(3)
+        time.sleep(2)
         device.handset.stop_record()
         ear = recording(tmp_path / "ear.wav")
         assert Spectrum(ear).strongest() == pytest.approx([500], abs=3), f"seed {seed}"
