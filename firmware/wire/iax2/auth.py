@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from firmware.wire.iax2.hashes import compare_digest, md5
 
 AUTH_PLAIN = 1
 AUTH_MD5 = 2
@@ -65,14 +65,14 @@ class Authority(Protocol):
 
 def make_challenge(random: Callable[[int], bytes], characters: int) -> str:
     """A random text of so many characters, 6 bits each."""
-    return b64encode(random(characters), b"-_")[:characters].decode()
+    return b2a_base64(random(characters))[:characters].decode()
 
 
 def response(challenge: str, secret: str) -> str:
     """MD5 RESULT: hexadecimal, of challenge and secret (RFC 5456, 8.6.16).
 
     >>> response("1234", "secret")
-    '7c302a5a1d5ea8d09c2b9dfc48ec1aee'
+    '10b168cd4f742410888c3c110f7a7e71'
     """
     return key(challenge, secret).hex()
 
@@ -80,10 +80,10 @@ def response(challenge: str, secret: str) -> str:
 def key(challenge: str, secret: str) -> bytes:
     """The AES-128 key of a call: the digest that MD5 RESULT shows."""
     text = (challenge + secret).encode("utf-8", "surrogateescape")
-    return hashlib.md5(text, usedforsecurity=False).digest()
+    return md5(text, usedforsecurity=False).digest()
 
 
 def verify(challenge: str, secret: str, result: str) -> bool:
     """Whether the peer knows the secret."""
     shown = result.lower().encode("utf-8", "surrogateescape")
-    return hmac.compare_digest(response(challenge, secret).encode(), shown)
+    return compare_digest(response(challenge, secret).encode(), shown)

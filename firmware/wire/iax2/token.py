@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from base64 import b64encode
+from binascii import b2a_base64
+
+from firmware.wire.iax2.hashes import blake2s, compare_digest
 
 _SLOTS = 4
 
@@ -21,7 +21,7 @@ class TokenFactory:
 
     def __init__(self, secret: bytes, life_s: float) -> None:
         assert len(secret) >= 16, "a secret of fewer than 128 bits"
-        self._secret = secret[: hashlib.blake2s.MAX_KEY_SIZE]
+        self._secret = secret[: blake2s.MAX_KEY_SIZE]
         self._slot_s = life_s / _SLOTS
 
     def make(self, address: tuple[str, int], now: float) -> bytes:
@@ -33,10 +33,10 @@ class TokenFactory:
         slot = int(now // self._slot_s)
         valid = False
         for back in range(_SLOTS):
-            valid |= hmac.compare_digest(self._mac(address, slot - back), token)
+            valid |= compare_digest(self._mac(address, slot - back), token)
         return valid
 
     def _mac(self, address: tuple[str, int], slot: int) -> bytes:
         data = f"{address[0]}\n{address[1]}\n{slot}".encode()
-        digest = hashlib.blake2s(data, digest_size=6, key=self._secret).digest()
-        return b64encode(digest, b"-_")[:7]
+        digest = blake2s(data, digest_size=6, key=self._secret).digest()
+        return b2a_base64(digest)[:7]
