@@ -104,16 +104,24 @@ def look_up(server: Iax2Server) -> Found:
         with contextlib.suppress(OSError):
             socket.inet_pton(family, server.host)
             return lambda: (server.host, server.port)
-    answers: list[Address | str] = []
+    answers = _running.get(server)
+    if answers is None:  # else an earlier question still waits for the resolver
+        answers = _running[server] = []
+        work = threading.Thread(target=_ask, args=(server, answers), name="look-up", daemon=True)
+        work.start()
+    return lambda: answers[0] if answers else None
 
-    def work() -> None:
-        try:
-            found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_DGRAM)
-        except (OSError, UnicodeError) as error:
-            answers.append(f"{server.host} cannot be looked up ({error})")
-            return
+
+_running: dict[Iax2Server, list[Address | str]] = {}
+"""One thread a server, however often it is asked for."""
+
+
+def _ask(server: Iax2Server, answers: list[Address | str]) -> None:
+    try:
+        found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        answers.append(f"{server.host} cannot be looked up ({error})")
+    else:
         found.sort(key=lambda one: one[0] != socket.AF_INET)
         answers.append((str(found[0][4][0]), server.port))
-
-    threading.Thread(target=work, name="look-up", daemon=True).start()
-    return lambda: answers[0] if answers else None
+    del _running[server]

@@ -250,11 +250,13 @@ class JitterBuffer(Generic[T]):
         """True if the first frame after a pause is due."""
         if not self._order:
             return False
-        first = self._order[0]
-        if now_ms - self._fastest() - first < self._target:
+        due_ms = now_ms - self._fastest() - self._target
+        if self._order[0] > due_ms:
             return False
+        while len(self._order) > 1 and self._order[0] < due_ms - 2 * self._frame_ms:
+            self._leave_out()  # came while nobody listened
         self._playing = True
-        self._next = first
+        self._next = self._order[0]
         return True
 
     def _pop(self) -> T:

@@ -46,10 +46,11 @@ class Peer:
         self.behave: dict[str, str] = {}
         self.tone_hz = 0.0
         self.codecs = codecs
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.bind((address, 0))
         self.socket.setblocking(False)
-        self.where: Address = self.socket.getsockname()
+        self.where: Address = self.socket.getsockname()[:2]
         self.endpoint = iax2.Endpoint(
             iax2.EndpointSettings(
                 formats=tuple(FORMATS[name] for name in codecs),
@@ -67,6 +68,7 @@ class Peer:
         self.heard: dict[int, list[tuple[int, bytes]]] = {}
         """Decoded frames by call, with their timestamps."""
         self.raw: list[bytes] = []
+        self.sent: list[bytes] = []
         self.names: dict[int, CodecName] = {}
         self._coders: dict[tuple[int, str], Any] = {}
         self._phase = 0
@@ -81,7 +83,8 @@ class Peer:
 
     @property
     def server(self) -> str:
-        return f"{self.where[0]}:{self.where[1]}"
+        host, port = self.where
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     # Authority of the endpoint
 
@@ -193,7 +196,7 @@ class Peer:
                 return
             if not self.deaf:
                 self.raw.append(data)
-                self.endpoint.receive_datagram(data, source, now)
+                self.endpoint.receive_datagram(data, source[:2], now)
 
     def _take_events(self, now: float) -> None:
         events = list(self.endpoint.events)
@@ -270,6 +273,7 @@ class Peer:
     def _flush(self) -> None:
         for data, address in self.endpoint.outgoing:
             if not self.deaf:
+                self.sent.append(data)
                 self.socket.sendto(data, address)
         self.endpoint.outgoing.clear()
 

@@ -19,6 +19,7 @@ import pytest
 from firmware.wire import iax2
 from tests.firmware.device_process import DeviceProcess
 from tests.firmware.iax2_peer import BadWay, Peer
+from tests.firmware.measure_device import resident_mb
 from tests.firmware.peer import Spectrum
 
 FAST = "register_timeout_s = 1.0\nretry_least_s = 0.5\nretry_most_s = 2.0\n"
@@ -67,6 +68,25 @@ def test_registers_by_md5_with_a_call_token_and_leaves(tmp_path: Path) -> None:
         assert b"secret" not in sent
         assert peer.endpoint.counters.token_asked >= 1
     assert peer.of(iax2.Releasing)
+
+
+def test_a_server_with_an_ipv6_address(tmp_path: Path) -> None:
+    try:
+        peer = Peer(address="::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with running(tmp_path, peer) as device:
+        dial(device, "411")
+        device.handset.on_hook()
+
+
+def test_at_the_end_calls_are_hung_up_and_the_registration_is_released(tmp_path: Path) -> None:
+    peer = Peer()
+    with running(tmp_path, peer) as device:
+        dial(device, "411")
+        assert device.stop() == 0
+        assert peer.wait(iax2.Ended).cause == 16
+        assert peer.wait(iax2.Releasing).username == "100001"
 
 
 def test_the_registration_is_refreshed_before_it_runs_out(tmp_path: Path) -> None:
@@ -136,6 +156,7 @@ def test_call_out_is_heard_both_ways_with_digits_as_events(tmp_path: Path) -> No
         assert [one.digit for one in ended] == ["1", "5", "9", "#"]
         leak = Spectrum(peer.pcm(offered))
         assert leak.dbm0(1_336) < -22, "digits that go as events are kept out of the audio"
+        assert resident_mb(device.process.pid) <= 26
         peer.do(lambda now: offered.hang_up(now, 16))
         handset.wait("tone", "reorder")
         handset.on_hook()
@@ -326,6 +347,37 @@ def test_garbage_does_not_end_the_device(tmp_path: Path) -> None:
         device.handset.wait("ringing")
 
 
+@pytest.mark.parametrize("seed", [1])
+def test_mutated_frames_of_the_registrar_do_not_end_the_device(tmp_path: Path, seed: int) -> None:
+    """Given a server gone mad, when it sends 600 damaged frames, then the next call rings."""
+    peer = Peer()
+    peer.tone_hz = 1_500
+    rng = random.Random(seed)
+    with running(tmp_path, peer) as device:
+        dial(device, "411")
+        call = peer.wait(iax2.CallOffered).call
+        peer.do(lambda now: (call.digit(now, "5"), call.hold(now), call.unhold(now)))
+        time.sleep(0.3)
+        full = [one for one in peer.sent if one[0] & 0x80]
+        mini = [one for one in peer.sent if not one[0] & 0x80]
+        assert full
+        assert mini
+        for count in range(600):
+            frame = bytearray(rng.choice(full if rng.random() < 0.8 else mini))
+            for _ in range(rng.randint(1, 4)):
+                frame[rng.randrange(len(frame))] = rng.randrange(256)
+            peer.socket.sendto(frame[: rng.randint(1, len(frame))], peer.devices[-1])
+            if count % 50 == 0:
+                time.sleep(0.02)
+        device.handset.on_hook()
+        device.handset.wait("line", "on_hook", 30)
+        time.sleep(0.3)
+        device.handset.forget_rings()
+        peer.call()
+        device.handset.wait("rings", 1)
+        assert device.process.poll() is None, f"seed {seed}"
+
+
 @pytest.mark.parametrize("ours", ["offer", "require"])
 def test_an_encrypted_call_is_heard_both_ways(tmp_path: Path, ours: str) -> None:
     peer = Peer(encryption="require")
@@ -345,6 +397,7 @@ def test_an_encrypted_call_is_heard_both_ways(tmp_path: Path, ours: str) -> None
         device.handset.off_hook()
         peer.wait(iax2.Answered, call=incoming)
         assert incoming.encrypted
+        assert resident_mb(device.process.pid) <= 36
         device.handset.on_hook()
 
 
