@@ -18,7 +18,7 @@ Encryption = Literal["no", "offer", "require"]
 Purpose = Literal["call", "register"]
 
 CHALLENGE_CHARACTERS = 16
-MIN_CHALLENGE_CHARACTERS = 4
+MIN_CHALLENGE_CHARACTERS = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,8 +197,8 @@ class Exchange:
             self._transmit(sent, now, counted=False)
 
     def acknowledge_if_silent(self, now: float) -> None:
-        """ACK the opening frame where no answer to it has done so."""
-        if self._told != self.iseqno:
+        """ACK the opening frame where no answer to it has done so, or waits for credit to."""
+        if self._told != self.iseqno and not (self.credit is not None and self._unacked):
             self._send_unnumbered(Iax.ACK, self.opened_ms, 0)
 
     def prove(self, now: float) -> None:

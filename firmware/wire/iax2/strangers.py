@@ -202,22 +202,17 @@ class Strangers:
         extra: list[tuple[int, Value]],
         now: float,
     ) -> None:
-        """AUTHREQ or REGAUTH. To who has no credit for all of it goes what a client needs."""
+        """AUTHREQ or REGAUTH.
+
+        Where the credit is too short for it (a REGREQ may have 21 octets), the least that a client
+        needs waits, unacknowledged, until the peer's own repetitions have brought enough.
+        """
         characters = auth.CHALLENGE_CHARACTERS
         pairs: list[tuple[int, Value]] = [(Ie.AUTHMETHODS, auth.AUTH_MD5), *extra]
         name: list[tuple[int, Value]] = [(Ie.USERNAME, username)]
-        credit = exchange.credit
-        if credit is not None:
-            room = credit - FULL_OCTETS - 2 - len(encode(pairs))
-            if room >= 8 + len(encode(name)):
-                room -= len(encode(name))
-            else:
-                name = []
-            characters = min(characters, room)
-            if characters < auth.MIN_CHALLENGE_CHARACTERS:
-                self._endpoint.counters.too_short_to_answer += 1
-                self._endpoint.forget(exchange)
-                return
+        if exchange.credit is not None:
+            room = exchange.credit - FULL_OCTETS - 2 - len(encode([*pairs, *name]))
+            characters = max(min(characters, room), auth.MIN_CHALLENGE_CHARACTERS)
         exchange.challenge = auth.make_challenge(self._endpoint.random, characters)
         self._outstanding.setdefault(username, []).append(exchange)
         pairs.append((Ie.CHALLENGE, exchange.challenge))
