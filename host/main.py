@@ -331,7 +331,9 @@ class Host(StoredCalls):
             iax2.send()
 
     def _place(self, command: PlaceLeg) -> None:
-        """By the protocol that the target speaks."""
+        """By the protocol that the target speaks; a caller on IAX2 is told, as SIP's 100 tells."""
+        if self.iax2 is not None:
+            self.iax2.proceed(command.leg.call.caller)
         if not command.target.bridged:
             self.sip.place(command)
         elif self.iax2 is not None:

@@ -133,4 +133,7 @@ class HostAuthority:
             if encryption == "require":
                 return Access("refuse")
             encryption = "no"
-        return Access(method, secret, peer.call_token, encryption, peer.trunk)
+        most = None
+        if isinstance(peer, Account) and peer.trunk:  # a PBX begins as many at once as it may have
+            most = max(self._settings.max_unauthenticated_per_user, peer.channels)
+        return Access(method, secret, peer.call_token, encryption, peer.trunk, most)

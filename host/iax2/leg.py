@@ -198,11 +198,18 @@ class Iax2Leg:
 class CallerLeg(Iax2Leg):
     """The leg of whoever calls: a NEW that came to us."""
 
-    __slots__ = ("_told_ringing",)
+    __slots__ = ("_told_ringing", "proceeding")
 
     def __init__(self, server: Iax2Server, call: Call) -> None:
         super().__init__(server, call)
         self._told_ringing = False
+        self.proceeding = False
+        """It was told that somebody is being called."""
+
+    def proceed(self) -> None:
+        """ACCEPT: the call is granted, and somebody is being called."""
+        if not self.over:
+            self.call.proceeding(self.server.clock())
 
     def progress(self, ringing: bool, body: bytes) -> None:
         """RINGING, or PROGRESS with early media."""

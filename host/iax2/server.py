@@ -33,7 +33,7 @@ from firmware.wire.iax2 import (
     Unhold,
     Unquelched,
 )
-from host.calls.call import State
+from host.calls.call import Leg, State
 from host.calls.commands import Contact, Failure, PlaceLeg
 from host.calls.control import CallControl
 from host.calls.routing import Refused, Router
@@ -320,7 +320,6 @@ class Iax2Server:
         plan: Any
         if isinstance(who, Carrier):
             plan = self._router.from_carrier(who, call_id, number, caller, HOPS - 1, b"")
-            leg.bridge.pinned = True
         elif who.status != "active":
             facts = CallFacts(call_id, who.username, who.billing_id, "out", caller, number)
             plan = Refused(facts, Refusal(Reason.BLOCKED, who.status))
@@ -336,6 +335,7 @@ class Iax2Server:
         self._legs[id(leg)] = leg
         # Media ends here, whoever is called: the relay has no part in it.
         plan = plan._replace(sdp=leg.bridge.offer(), media="direct")
+        leg.bridge.pinned = not plan.parallel  # carriers are called in turn
         leg.leg = self.control.offered(plan, leg, now)
 
     def _prepare(self, leg: CallerLeg, targets: tuple[Carrier | Contact, ...]) -> Refusal | None:
@@ -349,10 +349,18 @@ class Iax2Server:
         chosen = next((f for f in order if capable & f), None)
         if chosen is None:
             return Refusal(Reason.CODEC, f"the caller speaks {capable:#x}")
-        leg.call.accept(self.clock(), chosen)
+        leg.call.format = chosen  # ACCEPT says so as soon as charging agrees
         if needs_port and not leg.bridge.open():
             return Refusal(Reason.OVERLOAD, "no port for media")
         return None
+
+    @staticmethod
+    def proceed(caller: Leg) -> None:
+        """A call was granted: its caller is accepted, once."""
+        agent = caller.agent
+        if isinstance(agent, CallerLeg) and not agent.proceeding:
+            agent.proceeding = True
+            agent.proceed()
 
     # --- calls that go ---
 
@@ -382,7 +390,8 @@ class Iax2Server:
                 number = peer.prefix + number.lstrip("+")
             if peer.username:
                 credentials = Credentials(peer.username, peer.secret, self._encryption(peer))
-        elif peer is not None and peer.iax2_secret:
+        elif peer is not None and peer.iax2_secret and self._encryption(peer) != "no":
+            # A device takes calls of its registrar by address, but keys come of a challenge.
             credentials = Credentials(peer.username, peer.iax2_secret, self._encryption(peer))
         new = NewCall(
             called=number,
@@ -394,9 +403,7 @@ class Iax2Server:
         trunk = peer.trunk if peer is not None else False
         call = line.endpoint.place(address, new, now, credentials, None, trunk)
         leg = CalleeLeg(self, call, command.leg, command.sdp)
-        leg.bridge.pinned = command.leg.call.facts.direction == "in" and not isinstance(
-            command.leg.call.caller.agent, Iax2Leg
-        )
+        leg.bridge.pinned = command.leg.call.facts.direction == "in"  # a carrier calls
         self._legs[id(leg)] = leg
         if leg.needs_port and not leg.bridge.open():
             leg.end(34)

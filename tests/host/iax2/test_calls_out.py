@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise
 
 from tests.host.iax2.world import ULAW, Iax2Phone, Iax2World, RtpPeer
 from tests.host.sip.agents import Agent
@@ -47,6 +47,6 @@ def test_sound_goes_both_ways(world: Iax2World) -> None:
     assert steps == {160}
     assert alice.audio(call) == b"".join(ULAW[100:150])
     times = [ms for ms, _, _ in alice.heard[call]]
-    assert [b - a for a, b in itertools.pairwise(times)] == [20] * 49
+    assert [b - a for a, b in pairwise(times)] == [20] * 49
     alice.hang_up(call)
     world.finish()

@@ -36,7 +36,9 @@ from host.iax2.server import Iax2Server
 from host.iax2.sockets import RtpPort
 from host.main import Host
 from host.media.bridge import Bridge, Ground
+from host.numbering import provisioning
 from host.numbering.iax2_access import allow_iax2
+from host.numbering.values import Carrier
 from host.settings import Listener
 from tests.host.sip.world import REALM, Where, World
 
@@ -99,7 +101,7 @@ class Iax2World(World):
     def __init__(self, path: Path, **options: Any) -> None:
         self.sockets: dict[Where, Any] = {}
         iax2 = options.pop("iax2", {})
-        media = options.pop("media", {})
+        media = {"silence_s": 0, **options.pop("media", {})}
         super().__init__(path, **options)
         host = self.host
         settings = host.settings
@@ -143,6 +145,11 @@ class Iax2World(World):
         row = self.account(name, password=password, route="value", **columns)
         allow_iax2(self.conn, name, REALM, password)
         return row
+
+    def iax2_carrier(self, name: str, where: Where, **columns: Any) -> None:
+        """A carrier that speaks IAX2."""
+        carrier = Carrier(name, where[0], where[1], "iax2", **columns)
+        provisioning.add_carrier(self.conn, carrier)
 
     def _arrive(self, source: Where, target: Where, data: bytes) -> None:
         line = self.iax2_lines.get(target)
