@@ -43,6 +43,7 @@ class Peer:
         self.encryption = encryption
         self.refresh_s = refresh_s
         self.deaf = False
+        self.method: Literal["md5", "address"] = "md5"
         self.behave: dict[str, str] = {}
         self.tone_hz = 0.0
         self.codecs = codecs
@@ -91,7 +92,7 @@ class Peer:
     def access(self, username: str, address: Address, purpose: str) -> Any:
         secret = self.password if username == "100001" else os.urandom(8).hex()
         return iax2.Access(
-            method="md5", secret=secret, token="yes", encryption=self.encryption, trunk=False
+            method=self.method, secret=secret, token="yes", encryption=self.encryption, trunk=False
         )
 
     def failed(self, username: str, address: Address, now: float) -> None:

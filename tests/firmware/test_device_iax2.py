@@ -12,6 +12,7 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -401,9 +402,15 @@ def test_an_encrypted_call_is_heard_both_ways(tmp_path: Path, ours: str) -> None
         device.handset.on_hook()
 
 
-def test_without_encryption_there_is_no_call_where_it_is_required(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["md5", "address"])
+def test_without_encryption_there_is_no_call_where_it_is_required(
+    tmp_path: Path, method: Literal["md5", "address"]
+) -> None:
+    """Given a server that does not encrypt, or does not even challenge, then nothing is said."""
     peer = Peer()
     with running(tmp_path, peer, 'encryption = "require"') as device:
+        device.handset.wait("registered")
+        peer.method = method
         dial(device, "411", "")
         device.handset.wait("tone", "reorder")
         assert not peer.heard

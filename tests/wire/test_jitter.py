@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware.wire.conceal import RepeatAndFade
 from firmware.wire.jitter import Gap, JitterBuffer, JitterSettings, Playout
 
 
@@ -228,6 +230,17 @@ def test_whatever_comes_it_goes_out_in_order_and_once(
         assert found > played
         played = found
         assert buffer.statistics.delay_ms <= max_ms + 1_000 or not len(buffer)
+
+
+def test_the_last_frame_is_repeated_and_fades() -> None:
+    conceal = RepeatAndFade()
+    assert not any(conceal.lost())
+    loud = array("h", [10_000, -10_000] * 80).tobytes()
+    assert conceal.heard(loud) == loud
+    peaks = [max(map(abs, array("h", conceal.lost()))) for _ in range(6)]
+    assert peaks == [10_000, 7_000, 4_000, 2_000, 0, 0]
+    assert conceal.heard(loud) == loud
+    assert conceal.lost() == loud
 
 
 class _Words:
