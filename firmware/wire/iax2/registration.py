@@ -40,6 +40,7 @@ class Registration(Exchange):
         self._password = password
         self._releasing = refresh_s is None
         self._forget_at = inf
+        self._give_up_at = now + limits.REGISTER_S
         self._challenged = False
         self._pairs: list[tuple[int, Value]] = [(Ie.USERNAME, username)]
         if refresh_s is not None:
@@ -105,12 +106,14 @@ class Registration(Exchange):
         self._forget_at = now + limits.LINGER_S
 
     def deadline(self) -> float:
-        return min(super().deadline(), self._forget_at)
+        return min(super().deadline(), self._forget_at if self.ended else self._give_up_at)
 
     def on_timer(self, now: float) -> None:
         super().on_timer(now)
         if now >= self._forget_at:
             self.endpoint.forget(self)
+        elif now >= self._give_up_at and not self.ended:
+            self.give_up(now)
 
 
 def auth_refused(registration: Registration) -> events.RegisterRefused:

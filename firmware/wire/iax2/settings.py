@@ -12,6 +12,8 @@ LINGER_S = 10.0
 """An ended call goes on to acknowledge the peer's retransmissions for so long."""
 UNAUTHENTICATED_S = 10.0
 """A stranger has so long to authenticate; then it is forgotten."""
+REGISTER_S = 32.0
+"""A registration that has no answer after so long, whatever was acknowledged, has none."""
 VNAK_S = 0.25
 """No VNAK sooner after another one."""
 EARLY_FRAMES = 32

@@ -138,7 +138,6 @@ class Strangers:
             )
             return
         if access.method == "md5" and not self._admit(username, access, credit):
-            self._refuse(Iax.NEW, data, source, address, CALL_REJECTED, "too many attempts")
             return
         call = Call(endpoint, address, now, new, outgoing=False, credit=credit)
         call.username = username if access.method == "md5" else ""
@@ -172,7 +171,6 @@ class Strangers:
         now: float,
     ) -> None:
         if access.method == "md5" and not self._admit(username, access, credit):
-            self._refuse(subclass, data, source, address, FACILITY_REJECTED, "too many attempts")
             return
         asked_s = elements.number(Ie.REFRESH) or 0
         exchange = IncomingRegistration(
@@ -222,6 +220,7 @@ class Strangers:
         """Room for one more that is to authenticate as this user (ASA-2007-013 and after).
 
         Who has shown a token goes before who has not, so that forged addresses lock nobody out.
+        Who finds no room gets no answer: its next repetition may find some.
         """
         limit = access.max_unauthenticated
         if limit is None:
