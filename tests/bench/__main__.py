@@ -47,6 +47,12 @@ def groups(bench: Bench, plan: Plan) -> list[Group]:
         (("sip_call_rate",), bench.rate, 2 * min(len(plan.rates), 9) * (plan.step_s + 4)),
         (("register_cpu_ms",), bench.register, (turns + 1) * (plan.register_s + 2)),
         (("host_rss_growth_mb",), bench.growth, plan.growth_calls[1] / plan.growth_rate + 6),
+        (
+            ("iax2_leg_cpu_ms", "iax2_trunk_leg_cpu_ms", "iax2_sip_leg_cpu_ms"),
+            bench.iax2_legs,
+            3 * turns * (plan.talk_s + 7),
+        ),
+        (("iax2_setup_cpu_ms",), bench.iax2_setup, turns * (plan.call_s + 3) + 4),
         (("device_rss_mb", "device_cpu_pct"), bench.device, plan.device_s + 7),
     ]
 

@@ -29,6 +29,10 @@ MEASURES = (
     Measure("register_cpu_ms", "ms", "a registration with digest, 1,000/s", 0.25),
     Measure("host_rss_mb", "MB", "resident memory after the load of 400/s", 80),
     Measure("host_rss_growth_mb", "MB", "growth from 2,000 to 10,000 calls, 50/s", 2),
+    Measure("iax2_leg_cpu_ms", "ms", "a leg-second, IAX2 to IAX2, 50 calls", 1.5),
+    Measure("iax2_trunk_leg_cpu_ms", "ms", "a leg-second, trunk to trunk, 50 calls", 0.8),
+    Measure("iax2_sip_leg_cpu_ms", "ms", "a leg-second, IAX2 to SIP, 50 calls", 2.0),
+    Measure("iax2_setup_cpu_ms", "ms", "a call between two IAX2 legs, 50/s", 2.0),
     Measure("device_rss_mb", "MB", "resident memory of a device in a call", 40),
     Measure("device_cpu_pct", "%", "of a core, a device in a call", 7),
 )

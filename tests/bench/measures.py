@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import device, sipp
+from tests.bench import device, iax2, sipp
 from tests.bench.books import Books
 from tests.bench.figures import Figure
 from tests.bench.processes import processor_s, resident_mb
@@ -38,10 +38,12 @@ class Plan:
     """So slow that at the first count calls are as many as they will ever be in memory: their
     transactions linger for 64*T1, 32 s (RFC 3261, 17), which takes 1,600 calls at this rate."""
     device_s: float = 20.0
+    talk_s: float = 10.0
+    """Of calls over IAX2 with sound."""
     kill_s: float = 6.0
 
 
-QUICK = Plan(1, 3.0, 3.0, 3.0, 3.0, (100, 200), (200, 600), 100, 3.0, 2.5)
+QUICK = Plan(1, 3.0, 3.0, 3.0, 3.0, (100, 200), (200, 600), 100, 3.0, 3.0, 2.5)
 """A slice of each: shows that it works; its figures are worth little."""
 
 Step = Callable[[str, float], None]
@@ -136,6 +138,25 @@ class Bench:
                 memory.append(resident_mb(host.pid))
         self.books.compare("growth")
         yield Figure.of("host_rss_growth_mb", [memory[1] - memory[0]])
+
+    def iax2_legs(self, wanted: set[str]) -> Iterator[Figure]:
+        """What sound over IAX2 costs, relayed, trunked and bridged to SIP."""
+        plan = self.plan
+        try:
+            yield from iax2.legs(self.bed, wanted, plan.rounds, plan.talk_s, self._note_iax2)
+        finally:
+            self.bed.use_carrier(self.bed.carrier)
+        self.books.compare("sound over IAX2")
+
+    def iax2_setup(self, wanted: set[str]) -> Iterator[Figure]:
+        """What a call over IAX2 costs without its sound."""
+        plan = self.plan
+        yield from iax2.setup(self.bed, plan.rounds, plan.call_s, self._note_iax2)
+        self.books.compare("calls over IAX2")
+
+    def _note_iax2(self, what: str, load: Load) -> None:
+        self._step(what, load.elapsed_s + 1)
+        self.books.note(load)
 
     def device(self, wanted: set[str]) -> Iterator[Figure]:
         """Memory and processor of a device in a call through the host, media relayed."""

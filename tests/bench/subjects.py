@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from host.charging import ledger
 from host.charging.values import Money, Now
 from host.numbering import provisioning
+from host.numbering.iax2_access import allow_iax2
 from host.numbering.values import Carrier
 from host.store.sqlite import open_writer
 from tests.bench.processes import end, running, wait_bound
@@ -27,6 +29,8 @@ REGISTERED = 10_000
 """Accounts that register: more than the host remembers, so that it has to look them up."""
 NUMBERS = 10_000
 """Numbers that are called, in turn."""
+IAX2_CALLER, TRUNK, CALLEE, DID = "iax2", "trunk", "called", "12125550100"
+IAX2_PORT = 4569
 DEVICE, DEVICE_SECRET = "100001", "secret"
 _MANY = 1_000_000
 _FUNDS = Money(10**16)
@@ -44,6 +48,9 @@ class Bed:
         self.sippy = Where(net[3])
         self.carrier = Where(net[20])
         self.tone_carrier = Where(net[21])
+        self.iax2_host = (net[2], IAX2_PORT)
+        self.iax2_caller, self.iax2_callee = (net[31], IAX2_PORT), (net[32], IAX2_PORT)
+        self.iax2_carrier = Where(net[33], IAX2_PORT)
         numbers = [f"1514555{number:04}" for number in range(NUMBERS)]
         injected = write_injected(folder / "numbers.csv", numbers)
         users = [
@@ -60,6 +67,7 @@ class Bed:
         )
         self.database = folder / "host.sqlite"
         self.config = folder / "host.toml"
+        self.iax2_config = folder / "iax2.toml"
         self._prepare()
 
     def _prepare(self) -> None:
@@ -70,6 +78,11 @@ class Bed:
             f'address = "{self.host.address}"\nport = {self.host.port}\n'
             'digest_algorithms = ["MD5"]\n'
             f'[media]\naddress = "{self.host.address}"\n'
+        )
+        # A host that does not speak IAX2 is another one.
+        self.iax2_config.write_text(
+            f'{self.config.read_text()}[[listeners]]\ntransport = "iax2"\n'
+            f'address = "{self.iax2_host[0]}"\n'
         )
         now = Now(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
         with self.writing() as conn:
@@ -93,6 +106,13 @@ class Bed:
             add(self.trusted.name, "", address=self.trusted.address)
             add(self.relayed.name, SECRET, media="relay")
             add(DEVICE, DEVICE_SECRET, media="relay")
+            for name in (IAX2_CALLER, TRUNK, CALLEE):
+                add(name, SECRET)
+                allow_iax2(conn, name, REALM, SECRET)
+            provisioning.set_account(conn, TRUNK, trunk=True)
+            provisioning.add_did(
+                conn, f"+{DID}", plan="per-minute", pop="default", account=CALLEE, channels=_MANY
+            )
             for number in range(REGISTERED):
                 name = f"r{number:05}"
                 provisioning.add_account(conn, name, realm=REALM, password=SECRET)
@@ -101,12 +121,12 @@ class Bed:
             )
             conn.execute("COMMIT")
 
-    def use_carrier(self, where: Where) -> None:
+    def use_carrier(self, where: Where, iax2: bool = False) -> None:
         """Send all further calls there."""
+        kind: Literal["iax2", "udp"] = "iax2" if iax2 else "udp"
+        carrier = Carrier("bench", *where, kind, media="direct", trunk=iax2)
         with self.writing() as conn:
-            provisioning.add_carrier(
-                conn, Carrier("bench", *where, "udp", prefix="", media="direct"), priority=1
-            )
+            provisioning.add_carrier(conn, carrier, priority=1)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -122,11 +142,13 @@ class Bed:
             yield conn
 
     @contextlib.contextmanager
-    def serve(self) -> Iterator[subprocess.Popen[bytes]]:
+    def serve(self, iax2: bool = False) -> Iterator[subprocess.Popen[bytes]]:
         """Our host, started by its own command; the process is the one that carries calls."""
         log = self.folder / "host.log"
-        with running(self._command("serve"), log, self.folder, _PATH) as process:
+        with running(self._command("serve", iax2=iax2), log, self.folder, _PATH) as process:
             wait_bound(process, *self.host, log)
+            if iax2:
+                wait_bound(process, *self.iax2_host, log)
             yield process
             # Twice: it need not wait for calls that somebody forgot.
             for _ in range(2):
@@ -157,8 +179,9 @@ class Bed:
         )
         return "" if done.returncode == 0 else (done.stderr or done.stdout).decode().strip()
 
-    def _command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "host.cli.main", "--config", str(self.config), *words]
+    def _command(self, *words: str, iax2: bool = False) -> list[str]:
+        config = self.iax2_config if iax2 else self.config
+        return [sys.executable, "-m", "host.cli.main", "--config", str(config), *words]
 
 
 def have_peer() -> bool:
