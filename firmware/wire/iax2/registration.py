@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from firmware.wire.iax2 import auth, events
 from firmware.wire.iax2 import settings as limits
 from firmware.wire.iax2.auth import Access
-from firmware.wire.iax2.causes import FACILITY_REJECTED, cause_elements
+from firmware.wire.iax2.causes import FACILITY_REJECTED, NORMAL_CLEARING, cause_elements
 from firmware.wire.iax2.elements import Elements, Ie, Value
 from firmware.wire.iax2.kinds import FrameType, Iax
 from firmware.wire.iax2.reliable import Exchange
@@ -45,6 +45,10 @@ class Registration(Exchange):
         self._pairs: list[tuple[int, Value]] = [(Ie.USERNAME, username)]
         if refresh_s is not None:
             self._pairs.append((Ie.REFRESH, min(refresh_s, 0xFFFF)))
+        else:
+            # Beside what RFC 5456, 6.1.6, has them for, they make the frame long enough that a
+            # server may answer with a call token, which must not be longer.
+            self._pairs += cause_elements(NORMAL_CLEARING, "Released")
         self.open(self._subclass, self._pairs, now)
 
     @property
