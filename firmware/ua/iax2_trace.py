@@ -1,7 +1,8 @@
 """What goes over the wire of IAX2, a log line a frame: for `--debug`.
 
 Mini and trunk frames are only counted, and the count shown with the next full frame. Passwords,
-and answers that one could be guessed from, are not shown.
+and answers that one could be guessed from, are not shown; enciphered frames mostly look like no
+frame type that there is.
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ def describe(frame: FullFrame) -> str:
     elif frame.payload:
         name = f"{name} {frame.subclass:#x}"
         body = f" {len(frame.payload)} octets"
+    if not 1 <= frame.type <= max(FrameType):
+        name, body = "enciphered", f" {len(frame.payload)} octets"
+        return f"{name} {frame.source}>{frame.destination}{again}{body}"
     numbers = f"{frame.source}>{frame.destination} o{frame.oseqno} i{frame.iseqno}"
     return f"{name} {numbers} {frame.timestamp_ms} ms{again}{body}"
 
