@@ -161,7 +161,7 @@ class Host(StoredCalls):
             clock=self.clock,
             carry_out=self._carry_out,
             changed=self.rearm,
-            batch_over=self._take_deliveries,
+            batch_over=self.take_deliveries,
         )
         self.transports = Transports(self.sip, settings.sip.batch_ms / 1000)
         if any(listener.transport == "iax2" for listener in settings.listeners):
@@ -361,17 +361,17 @@ class Host(StoredCalls):
         """From the writer's thread: one wake-up of the loop for a whole batch, or none when the
         loop looks by itself at every tick."""
         self._deliveries.append(delivery)
-        if not self.transports.ticking:
+        if not self.transports.ticking and not (self.iax2 and self.iax2_shell.ticking):
             self.loop.call_soon_threadsafe(self._delivered)
 
-    def _take_deliveries(self) -> None:
+    def take_deliveries(self) -> None:
         while self._deliveries:
             for done, result in self._deliveries.popleft():
                 done(result)
 
     def _delivered(self) -> None:
         self.enter()
-        self._take_deliveries()
+        self.take_deliveries()
         self.sip.flush()
 
     # --- what shells report ---

@@ -119,6 +119,7 @@ class Iax2Server:
         self._deadlines = Deadlines()
         self._silence: dict[int, _Silence] = {}
         self._look_at = 0.0
+        self._frames = 0
         self._handlers: dict[type, Callable[[Line, Any, float], None]] = {
             CallOffered: self._on_offered,
             Registering: self._on_registering,
@@ -192,7 +193,7 @@ class Iax2Server:
             if at is not None and at <= now:
                 endpoint.handle_timers(now)
             busy = busy or bool(endpoint.events)
-        if busy:
+        if busy or self.control.commands:
             self._flush()
         else:
             self.send()
@@ -219,6 +220,11 @@ class Iax2Server:
         if self.settings.media.silence_s and now >= self._look_at:
             self._look_at = now + min(_DEVICE_SILENT_CHECK_S, self.settings.media.silence_s / 4)
             self._look_for_silence(now)
+
+    def lively(self) -> bool:
+        """Whether there was any sound since it was asked last."""
+        before, self._frames = self._frames, sum(leg.bridge.frames for leg in self._legs.values())
+        return self._frames != before
 
     def take_events(self) -> bool:
         """Deal with what endpoints report; True when there was something."""
@@ -313,6 +319,7 @@ class Iax2Server:
             self.counts["overload"] += 1
             call.reject(now, *REFUSALS[Reason.OVERLOAD])
             return
+        call.trunk = call.trunk and self.ground.trunks
         said = call.new
         number, caller = number_of(said.called), number_of(said.calling)
         call_id = self._new_call_id()
@@ -400,7 +407,7 @@ class Iax2Server:
             username=peer.username if isinstance(peer, Carrier) else "",
             formats_preferred=formats,
         )
-        trunk = peer.trunk if peer is not None else False
+        trunk = peer is not None and peer.trunk and self.ground.trunks
         call = line.endpoint.place(address, new, now, credentials, None, trunk)
         leg = CalleeLeg(self, call, command.leg, command.sdp)
         leg.bridge.pinned = command.leg.call.facts.direction == "in"  # a carrier calls

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from host.calls.control import CallControl
 from host.calls.routing import Router
+from host.charging.values import Rule
 from host.iax2.server import Iax2Server
 from host.iax2.sockets import BUFFER_OCTETS, Gatherer, RtpPorts, bind, drain_of
 from host.media.bridge import Ground
@@ -40,6 +41,9 @@ class Rest(Protocol):
     def rearm(self) -> None:
         """A deadline may have moved."""
 
+    def take_deliveries(self) -> None:
+        """The store's answers that have come."""
+
     def new_call_id(self) -> str: ...
     def refuses_calls(self) -> bool: ...
 
@@ -50,12 +54,15 @@ class Iax2Shell:
     def __init__(self, rest: Rest, router: Router, guard: Guard) -> None:
         self._rest = rest
         settings = rest.settings
-        self._gatherer = Gatherer(settings.iax2.batch_ms / 1000, self._begin, self._over)
+        self._gatherer = Gatherer(
+            settings.iax2.batch_ms / 1000, self._begin, self._over, lambda: self.server.lively()
+        )
         self.ports = RtpPorts(settings.media, self._gatherer)
         ground = Ground(
             settings.media.address,
             lambda bridge: self.ports.open(bridge.receive),
             secrets.token_bytes,
+            frozenset(Rule(name) for name in settings.rules_off),
         )
         self.server = Iax2Server(
             settings,
@@ -84,6 +91,11 @@ class Iax2Shell:
         self._gatherer.add(sock, drain_of(sock, line.endpoint, self.server.ground))
         return listener
 
+    @property
+    def ticking(self) -> bool:
+        """True while it looks by itself at every tick, for the store's answers, too."""
+        return self._gatherer.ticking
+
     async def close(self) -> None:
         """Hang up what is left, and close the sockets."""
         self.server.close(self._rest.enter())
@@ -97,6 +109,7 @@ class Iax2Shell:
 
     def _over(self) -> None:
         """After a batch; the timer may have to go off earlier now."""
+        self._rest.take_deliveries()
         self.server.over()
         at = self.server.next_deadline
         armed_at = self._rest.armed_at

@@ -25,6 +25,7 @@ MAX_DRAIN = 512
 WINDOW_S = 0.2
 BUSY_PER_S = 200
 """So many datagrams a second make batches worth their delay; half of it ends them."""
+SLOW = 8
 LARGEST = 65_535
 
 Address = tuple[str, int]
@@ -44,10 +45,19 @@ class Gatherer:
         tick_s: how far apart batches are; 0: no batches.
         begin: called before a batch is taken.
         over: called after it, and at each tick.
+        lively: whether sound goes through, asked once in a while; signalling alone can wait for
+            `SLOW` ticks.
     """
 
-    def __init__(self, tick_s: float, begin: Callable[[], None], over: Callable[[], None]) -> None:
-        self._tick_s = tick_s
+    def __init__(
+        self,
+        tick_s: float,
+        begin: Callable[[], None],
+        over: Callable[[], None],
+        lively: Callable[[], bool],
+    ) -> None:
+        self._tick_s = self._pace_s = tick_s
+        self._lively = lively
         self._begin = begin
         self._over = over
         self._epoll = select.epoll()
@@ -85,6 +95,7 @@ class Gatherer:
             self.ticking = True
             self._loop.remove_reader(self._epoll.fileno())
             self._since, self._count = now, 0
+            self._pace_s = self._tick_s
             self._loop.call_later(self._tick_s, self._tick)
 
     def _tick(self) -> None:
@@ -96,9 +107,11 @@ class Gatherer:
             if self._count < BUSY_PER_S * WINDOW_S / 2:
                 self.ticking = False
                 self._loop.add_reader(self._epoll.fileno(), self._readable)
+                self._over()  # what another thread left while it still saw `ticking`
                 return
             self._since, self._count = now, 0
-        self._loop.call_later(self._tick_s, self._tick)
+            self._pace_s = self._tick_s * (1 if self._lively() else SLOW)
+        self._loop.call_later(self._pace_s, self._tick)
 
     def _take(self) -> int:
         count = 0
