@@ -58,6 +58,12 @@ class Rule(Enum):
     """A call ends when its last quota is used."""
     RECOVERY = "recovery"
     """A host settles its open calls when it starts."""
+    BRIDGE = "iax2-bridge"
+    """Frames of an IAX2 leg become packets for a SIP leg."""
+    TRUNK = "iax2-trunk"
+    """Voice goes to a trunk in meta frames."""
+    DIGITS = "iax2-digits"
+    """Digits of an IAX2 leg reach the other side."""
 
 
 class Now(NamedTuple):

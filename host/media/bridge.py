@@ -16,6 +16,7 @@ from firmware.wire.iax2 import Call, Format
 from firmware.wire.rtp import PCMA, PCMU
 from firmware.wire.sip import sdp
 from firmware.wire.sip.sdp import Codec, Direction, Session
+from host.charging.values import Rule
 from host.media.g711 import TABLES
 from host.media.rtp_in import DigitBegan, DigitEnded, RtpIn, Voice
 from host.media.rtp_out import RtpOut
@@ -50,6 +51,7 @@ class Ground:
         address: what stands in descriptions.
         open_port: opens a port whose packets go to a bridge; None when there is none left.
         random: so many octets.
+        rules_off: rules that a test switched off.
     """
 
     def __init__(
@@ -57,7 +59,11 @@ class Ground:
         address: str,
         open_port: Callable[[Bridge], MediaPort | None],
         random: Callable[[int], bytes],
+        rules_off: frozenset[Rule] = frozenset(),
     ) -> None:
+        self.bridges = Rule.BRIDGE not in rules_off
+        self.trunks = Rule.TRUNK not in rules_off
+        self.digits = Rule.DIGITS not in rules_off
         self.address = address
         self.open_port = open_port
         self.random = random
@@ -204,7 +210,7 @@ class Bridge:
         if not nowhere:
             self._port.aim(address, audio.port, self.pinned)
         self.unlink()
-        self.call.voice_sink = self._to_rtp
+        self.call.voice_sink = self._to_rtp if self._ground.bridges else None
         return True
 
     def _take_in(self, laws: dict[int, int], events: int | None) -> None:
@@ -294,6 +300,8 @@ class Bridge:
 
     def digit_begin(self, key: str, now: float) -> bool:
         """False where the other side takes none in its media."""
+        if not self._ground.digits:
+            return True
         if self._link is not None:
             self._link.call.digit_begin(now, key)
             return True

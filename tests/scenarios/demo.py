@@ -2,9 +2,10 @@
 
     python -m tests.scenarios.demo [--only N...] [--keep] [--json] [--rules-off RULE...]
 
-Starts a host on an empty store, a carrier, two devices with simulated handsets and a scripted
-SIP caller, plays nine steps and checks what came of them: tones in audio from the wire and from
-the handset's ear, statuses as they came, CDRs and ledger as the host's own commands show them.
+Starts a host on an empty store, a carrier, devices with simulated handsets over SIP and IAX2, a
+scripted SIP caller and an IAX2 PBX, plays twelve steps and checks what came of them: tones in audio
+from the wire and from the handset's ear, statuses as they came, CDRs and ledger as the host's own
+commands show them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from host.charging.values import Rule
-from tests.scenarios import steps_calls, steps_lines
+from tests.scenarios import steps_calls, steps_iax2, steps_lines
 from tests.scenarios.report import Report
 from tests.scenarios.stage import CARRIER_HZ, FIRST_POP, MONTREAL, Stage
 
@@ -37,10 +38,13 @@ STEPS: dict[int, tuple[str, Step, tuple[Rule, ...]]] = {
     7: ("thirty calls, money for three", steps_calls.holds, (Rule.HOLDS,)),
     8: ("cut off when the money ends", steps_calls.cut_off, (Rule.CUT_OFF,)),
     9: ("kill -9 in mid-call, restart", steps_calls.recovery, (Rule.RECOVERY,)),
+    10: ("from IAX2 to SIP", steps_iax2.iax2_to_sip, (Rule.BRIDGE,)),
+    11: ("a PBX trunk, ten calls in meta frames", steps_iax2.trunk, (Rule.TRUNK,)),
+    12: ("keys across IAX2 to SIP", steps_iax2.digits, (Rule.DIGITS,)),
 }
 """Title, what plays it, and the rules without which it must fail."""
 
-LANES = ((6, 1, 2), (3, 4), (5, 7, 8))
+LANES = ((6, 1, 2), (3, 4), (5, 7, 8), (10, 12), (11,))
 """Played side by side, each in this order: alice's balance is empty until step 6 is over. Step 9
 comes last and alone, for it kills the host."""
 LONGEST_STEP_S = 45.0
@@ -132,7 +136,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """What was asked for on the command line."""
     parser = argparse.ArgumentParser(
         prog="demo",
-        description="Plays the nine steps of a paid call and checks them.",
+        description="Plays the twelve steps of a paid call and checks them.",
         epilog="Steps: " + "; ".join(f"{step} {row[0]}" for step, row in STEPS.items()),
     )
     parser.add_argument(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hal.drivers.sim_client import HandsetClient, HandsetError
-from tests.peers.endpoint import Endpoint, Where
+from tests.peers.endpoint import Endpoint, Login, Where
 
 HOST_PORT = 5060
 ROOT = Path(__file__).resolve().parents[2]
@@ -200,13 +200,17 @@ class HostProcess:
 class Device:
     """`loopstart-ata` with a simulated handset."""
 
-    def __init__(self, folder: Path, name: str, password: str, address: str, server: Where) -> None:
-        self.name = name
+    def __init__(
+        self, folder: Path, login: Login, address: str, server: Where, *, over_iax2: bool = False
+    ) -> None:
+        self.name = name = login.username
+        protocol = "iax2" if over_iax2 else "sip"
         self.folder = folder
         socket_path = folder / f"{name}.sock"
         config = folder / f"{name}.toml"
         config.write_text(
-            f'[sip]\nusername = "{name}"\npassword = "{password}"\naddress = "{address}"\n'
+            f'[{protocol}]\nusername = "{name}"\npassword = "{login.password}"\n'
+            f'address = "{address}"\n'
             f'servers = ["{server}"]\nretry_least_s = 1.0\n[line]\ncontrol = "{socket_path}"\n'
         )
         self.log = folder / f"{name}.log"

@@ -29,6 +29,7 @@ HEARTBEAT_MS = 500
 CARRIER_HZ = 1_500
 MOUTH_HZ = 700
 DID = "+12125550100"
+FRANK_DID = "+15145550177"
 MONTREAL = "5145550123"
 FIRST_POP, SECOND_POP = "montreal", "newyork"
 
@@ -48,9 +49,14 @@ ACCOUNTS: dict[str, tuple[tuple[int, ...], tuple[str, ...], str]] = {
     "crowd": ((7,), ("--route", "value", "--channels", "40"), str(3 * HOLD)),
     "dave": ((8,), ("--route", "value"), str(HOLD)),
     "erin": ((9,), ("--route", "value"), "15"),
+    "frank": ((10,), ("--route", "value"), "15"),
+    "gina": ((10, 12), ("--route", "value", "--iax2"), "15"),
+    "pbx": ((11,), ("--route", "value", "--iax2", "--trunk", "--channels", "20"), "15"),
 }
 """Account: the steps it is for, its options, what is paid into it at first."""
-DEVICES = {"alice": FIRST_POP, "bob": SECOND_POP}
+DEVICES = {"alice": FIRST_POP, "bob": SECOND_POP, "frank": FIRST_POP, "gina": FIRST_POP}
+OVER_IAX2 = ("gina", "pbx")
+IAX2_PORT = 4_569
 
 
 class Stage:
@@ -71,7 +77,13 @@ class Stage:
         self.guest = guest
         self.folder = Path(tempfile.mkdtemp(prefix="loopstart-demo-"))
         self.net = Net()
-        self.host = HostProcess(self.folder, self.net, extra=SETTINGS, rules_off=rules_off)
+        self.iax2 = Where(self.net[2], IAX2_PORT)
+        """The IAX2 listener, at the first POP."""
+        extra = (
+            f'{SETTINGS}[[listeners]]\npop = "{FIRST_POP}"\ntransport = "iax2"\n'
+            f'address = "{self.iax2.host}"\nport = {self.iax2.port}\n'
+        )
+        self.host = HostProcess(self.folder, self.net, extra=extra, rules_off=rules_off)
         self.passwords: dict[str, str] = {}
         self.devices: dict[str, Device] = {}
         self.carrier = Carrier(self.net[10], 5070)
@@ -109,11 +121,14 @@ class Stage:
         await self.host.start()
         for number, name in enumerate(DEVICES, 30):
             if name in wanted:
-                server = self.host.listeners[DEVICES[name]]
-                password = self.passwords[name]
-                self.devices[name] = Device(self.folder, name, password, self.net[number], server)
+                over_iax2 = name in OVER_IAX2
+                server = self.iax2 if over_iax2 else self.host.listeners[DEVICES[name]]
+                login = Login(name, self.passwords[name])
+                self.devices[name] = Device(
+                    self.folder, login, self.net[number], server, over_iax2=over_iax2
+                )
         for name in wanted:
-            if name not in DEVICES:
+            if name not in DEVICES and name not in OVER_IAX2:
                 login = Login(name, self.passwords[name])
                 self.callers[name] = Endpoint(self.net[20], 0, login)
                 await self.callers[name].start()
@@ -129,6 +144,10 @@ class Stage:
             await self.host.run("pay", name, paid)
         if name == "bob":
             await self.host.run("did", "add", DID, "--account", "bob", "--pop", SECOND_POP)
+        if name == "frank":
+            priced = ("--per-minute", str(DID_PER_MINUTE))
+            of_frank = ("--account", "frank", "--pop", FIRST_POP, *priced)
+            await self.host.run("did", "add", FRANK_DID, *of_frank)
 
     async def stop(self, keep_logs: bool = False) -> None:
         """End all of it, and remove its files unless somebody wants to read them."""

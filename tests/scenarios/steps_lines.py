@@ -78,11 +78,12 @@ async def _measure(stage: Stage, step: int, device: Device, call: Call) -> None:
     heard, _ = await asyncio.gather(
         stage.ear(device, LISTEN_S, f"step{step}"), call.wait_heard(LISTEN_S)
     )
-    _check_tone(stage, step, "tone in the ear", heard, CARRIER_HZ)
-    _check_tone(stage, step, "tone at the carrier", call.media.samples(), MOUTH_HZ)
+    check_tone(stage, step, "tone in the ear", heard, CARRIER_HZ)
+    check_tone(stage, step, "tone at the carrier", call.media.samples(), MOUTH_HZ)
 
 
-def _check_tone(stage: Stage, step: int, what: str, samples: Samples, hz: float) -> None:
+def check_tone(stage: Stage, step: int, what: str, samples: Samples, hz: float) -> None:
+    """One tone, and nothing else."""
     spectrum = Spectrum(loudest(samples))
     (strongest,) = spectrum.strongest()
     stage.report.check(
@@ -178,7 +179,7 @@ async def pop_match(stage: Stage, step: int = 4) -> None:
     await bob.do("off_hook")
     await call.wait("answered")
     heard = await stage.ear(bob, LISTEN_S, "step4")
-    _check_tone(
+    check_tone(
         stage, step, f"POP back at {SECOND_POP}: answered, tone in the ear", heard, CARRIER_HZ
     )
     await bob.hang_up()
