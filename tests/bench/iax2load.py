@@ -166,8 +166,8 @@ class SipEnd:
     """A carrier on SIP that answers every call at once, with sound."""
 
     def __init__(self, where: Where) -> None:
-        self.where = where
         self.sock = _socket(where)
+        self.where: Where = self.sock.getsockname()
         self.calls: dict[str, _Sound] = {}
         self.heard = 0
         self.ended = 0

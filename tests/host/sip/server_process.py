@@ -68,9 +68,11 @@ class HostProcess:
             "[sip]", f'realm = "{REALM}"', "shutdown_grace_s = 1", sip,
             "[media]", f'address = "{ADDRESS}"', f"min_port = {media}",
             f"max_port = {media + 400}", "silence_s = 0",
+            f"bridge_min_port = {media + 402}", f"bridge_max_port = {media + 600}",
         ]  # fmt: skip
         for transport in transports:
-            kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+            datagrams = transport in ("udp", "iax2")
+            kind = socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM
             port = self.ports[transport] = free_port(kind)
             lines += [
                 "[[listeners]]", 'pop = "default"', f'address = "{ADDRESS}"', f"port = {port}",
