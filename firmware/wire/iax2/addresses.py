@@ -19,13 +19,19 @@ def to_octets(address: tuple[str, int]) -> bytes:
     return b"\x02\0" + port.to_bytes(2, "big") + bytes(map(int, host.split("."))) + bytes(8)
 
 
-def from_octets(content: bytes) -> tuple[str, int] | None:
-    """The address in them, None if they are none or would not be written back the same."""
+def read(content: bytes) -> tuple[str, int] | None:
+    """The address in them, whatever stands in fields that are to be zero; None if there is none."""
     port = int.from_bytes(content[2:4], "big")
-    if len(content) == 16 and content[:2] == b"\x02\0" and not any(content[8:]):
+    if len(content) >= 16 and content[:2] == b"\x02\0":
         return ".".join(map(str, content[4:8])), port
-    if len(content) == 28 and content[:2] == b"\x0a\0" and not any(content[4:8] + content[24:]):
+    if len(content) >= 28 and content[:2] == b"\x0a\0":
         from ipaddress import IPv6Address
 
         return str(IPv6Address(content[8:24])), port
     return None
+
+
+def from_octets(content: bytes) -> tuple[str, int] | None:
+    """The address in them, None if they are none or would not be written back the same."""
+    address = read(content)
+    return address if address is not None and to_octets(address) == content else None

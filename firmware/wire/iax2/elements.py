@@ -248,6 +248,9 @@ class Elements:
     def address(self, code: int) -> tuple[str, int] | None:
         """An address with its port, None where it is missing."""
         value = self.values.get(code)
+        if isinstance(value, bytes):
+            # What C left in the padding does not matter to who reads.
+            return addresses.read(value)
         return value if isinstance(value, tuple) else None
 
 

@@ -48,7 +48,9 @@ class Trunks:
             queue = self._queues[address] = []
             self._sizes[address] = 0
         size = self._sizes[address] + len(head) + length
-        if size > self._limit and queue:
+        # Without timestamps two frames of one call would seem to be of one time.
+        twice = not self._timestamps and head in queue
+        if (size > self._limit or twice) and queue:
             outgoing.append((self._frame(queue, now), address))
             queue.clear()
             size = len(head) + length
@@ -56,7 +58,11 @@ class Trunks:
         queue.append(payload)
         self._sizes[address] = size
         if self.due == inf:
-            self.due = (floor(now / self._tick_s) + 1) * self._tick_s
+            self.due = self._next_tick(now)
+
+    def _next_tick(self, now: float) -> float:
+        # Now may be a tick, as near as a float comes to it: that is not the next one.
+        return (floor(now / self._tick_s + 0.01) + 1) * self._tick_s
 
     def _frame(self, queue: list[bytes], now: float) -> bytes:
         if self._started == -inf:
@@ -79,4 +85,4 @@ class Trunks:
         self.due = inf
         if self._queues:
             # On the grid, whether this came late or not.
-            self.due = (floor(now / self._tick_s) + 1) * self._tick_s
+            self.due = self._next_tick(now)

@@ -217,6 +217,15 @@ def test_a_new_says_everything() -> None:
     assert NewCall.of(Elements.from_bytes(Elements.of(new.elements()).to_bytes())) == new
 
 
+def test_an_address_is_read_whatever_c_left_in_its_padding() -> None:
+    content = b"\x02\0\x11\xd9\xc0\0\2\1" + b"leftover"
+    elements = Elements.from_bytes(bytes([Ie.APPARENT_ADDR, 16]) + content)
+    assert elements.address(Ie.APPARENT_ADDR) == ("192.0.2.1", 4569)
+    assert elements.to_bytes()[2:] == content
+    short = Elements.from_bytes(bytes([Ie.APPARENT_ADDR, 3]) + content[:3])
+    assert short.address(Ie.APPARENT_ADDR) is None
+
+
 def test_a_long_text_is_cut_between_characters() -> None:
     data = Elements.of([(Ie.CALLING_NAME, "é" * 200)]).to_bytes()
     assert Elements.from_bytes(data).text(Ie.CALLING_NAME) == "é" * 127
