@@ -17,7 +17,6 @@ import signal
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,29 +24,12 @@ import structlog
 
 from host.calls.call import Call, State
 from host.calls.commands import (
-    AcknowledgeLeg,
-    AnswerLeg,
-    Authorize,
-    CloseRelay,
     Contact,
-    EndLeg,
-    Failure,
-    MarkAnswered,
-    ModifiedLeg,
-    ModifyLeg,
-    PlaceLeg,
-    ProgressLeg,
-    RecordRefusal,
-    RejectLeg,
-    RejectModifyLeg,
-    Relay,
-    Renew,
-    SendInfo,
-    Settle,
 )
 from host.calls.control import CallControl
 from host.calls.routing import Router
 from host.calls.timers import CallTimers
+from host.carrying import Carrying
 from host.charging.service import Charging
 from host.charging.values import Now, Rule
 from host.logs import configure
@@ -63,7 +45,7 @@ from host.sip.server import SipServer
 from host.sip.transport import Flow, Transports, UdpFlow
 from host.store.sqlite import open_reader
 from host.store.writer import Delivery, GroupCommitWriter
-from host.stored import StoredCalls, ignore
+from host.stored import ignore
 from host.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -74,7 +56,7 @@ LAG_OVERLOAD_S = 0.5
 """A loop that is so far behind its heartbeat takes no new calls for one heartbeat."""
 
 
-class Host(StoredCalls):
+class Host(Carrying):
     """One host. `start`, then `wait`, or `stop`."""
 
     def __init__(self, settings: Settings) -> None:
@@ -92,25 +74,7 @@ class Host(StoredCalls):
         self._stopped = asyncio.Event()
         self.iax2: Iax2Server | None = None
         """Only where a listener speaks it."""
-        self._sends: dict[type, Callable[[Any], None]] = {
-            Authorize: self._authorize,
-            PlaceLeg: self._place,
-            ProgressLeg: _to_agent(lambda agent, c: agent.progress(c.ringing, c.sdp)),
-            AnswerLeg: _to_agent(lambda agent, c: agent.answer(c.sdp)),
-            RejectLeg: self._reject_leg,
-            EndLeg: self._end_leg,
-            AcknowledgeLeg: _to_agent(lambda agent, c: agent.acknowledge(c.sdp)),
-            ModifyLeg: _to_agent(lambda agent, c: agent.modify(c.sdp, c.update)),
-            ModifiedLeg: _to_agent(lambda agent, c: agent.modified(c.sdp)),
-            RejectModifyLeg: _to_agent(lambda agent, c: agent.reject_modify(c.status)),
-            SendInfo: _to_agent(lambda agent, c: agent.send_info(c.content_type, c.body)),
-            RecordRefusal: self._record_refusal,
-            MarkAnswered: self._mark_answered,
-            Renew: self._renew,
-            Settle: self._settle,
-            Relay: lambda c: self.sessions.rewrite(c.call, c.step, c.from_caller, c.sdp),
-            CloseRelay: lambda c: self.sessions.close(c.call),
-        }
+        self._sends = self._table()
 
     # --- life ---
 
@@ -318,43 +282,6 @@ class Host(StoredCalls):
         if not self._stopping.is_set():
             self.loop.call_later(SUPERVISE_S, self._supervise)
 
-    # --- call control's commands ---
-
-    def _carry_out(self) -> None:
-        """Carry out commands until there are none, and nothing comes of them any more."""
-        control, sends, iax2 = self.control, self._sends, self.iax2
-        while control.commands or (iax2 is not None and iax2.take_events()):
-            commands, control.commands = control.commands, []
-            for command in commands:
-                sends[type(command)](command)
-        if iax2 is not None:
-            iax2.send()
-
-    def _place(self, command: PlaceLeg) -> None:
-        """By the protocol that the target speaks; a caller on IAX2 is told, as SIP's 100 tells."""
-        if self.iax2 is not None:
-            self.iax2.proceed(command.leg.call.caller)
-        if not command.target.bridged:
-            self.sip.place(command)
-        elif self.iax2 is not None:
-            self.iax2.place(command)
-        else:
-            failure = Failure(38, 503, "no listener for IAX2")
-            self.control.failed(command.leg, failure, self.sip.now)
-
-    def _end_leg(self, command: EndLeg) -> None:
-        """The last word to a leg: its agent and it point at each other no more."""
-        agent: Any = command.leg.agent
-        if agent is not None:
-            command.leg.agent = None
-            agent.end(command.cause)
-
-    def _reject_leg(self, command: RejectLeg) -> None:
-        agent: Any = command.leg.agent
-        if agent is not None:
-            command.leg.agent = None
-            agent.reject(command.reason, command.failure)
-
     # --- the store's answers ---
 
     def _deliver(self, delivery: Delivery) -> None:
@@ -403,17 +330,6 @@ class Host(StoredCalls):
     def new_call_id(self) -> str:
         self._serial += 1
         return f"{self.settings.host_id}-{self._started_ms:x}-{self._serial:x}"
-
-
-def _to_agent(tell: Callable[[Any, Any], None]) -> Callable[[Any], None]:
-    """Carries out a command on the leg's agent; a leg whose agent has gone hears nothing."""
-
-    def send(command: Any) -> None:
-        agent = command.leg.agent
-        if agent is not None:
-            tell(agent, command)
-
-    return send
 
 
 def _boot_id() -> str:

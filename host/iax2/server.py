@@ -14,15 +14,12 @@ from firmware.wire.iax2 import (
     Busy,
     CallOffered,
     Congestion,
-    Credentials,
     DigitBegan,
     DigitEnded,
     Ended,
     Endpoint,
     EndpointSettings,
-    Format,
     Hold,
-    NewCall,
     Proceeding,
     Progress,
     Quelched,
@@ -33,29 +30,20 @@ from firmware.wire.iax2 import (
     Unhold,
     Unquelched,
 )
-from host.calls.call import Leg, State
-from host.calls.commands import Contact, Failure, PlaceLeg
+from host.calls.call import State
 from host.calls.control import CallControl
-from host.calls.routing import Refused, Router
-from host.charging.values import CallFacts, Reason, Refusal
+from host.calls.routing import Router
 from host.deadlines import Deadlines
 from host.iax2.authority import HostAuthority, Peers
-from host.iax2.causes import REFUSALS
-from host.iax2.leg import CalleeLeg, CallerLeg, Iax2Leg, formats_of
-from host.iax2.line import Iax2Flow, Line, address_of, bracketed, number_of
-from host.iax2.sockets import Address, Socket
-from host.media.bridge import LAWS, Ground
-from host.numbering.values import Account, Carrier
+from host.iax2.leg import CalleeLeg, Iax2Leg
+from host.iax2.line import Iax2Flow, Line, bracketed
+from host.iax2.maker import FORMATS, LegMaker
+from host.iax2.sockets import Socket
+from host.media.bridge import Ground
 from host.settings import Listener, Settings
 from host.sip.guard import Guard
 from host.sip.registrar import Binding, Registrar
 
-FORMATS = (Format.ULAW, Format.ALAW, Format.G722, Format.GSM, Format.ILBC, Format.G729)
-"""Of calls; between two IAX2 legs any of these goes through, to RTP only the first two."""
-HOPS = 70
-"""IAX2 counts none: a call that comes over it has as many as a fresh one over SIP."""
-RESTRICTED = 0x20
-"""Presentation (RFC 5456, 8.6.30): the number is not to be shown."""
 _DEVICE_SILENT_CHECK_S = 1.0
 
 
@@ -66,7 +54,7 @@ class _Silence(NamedTuple):
     since: float
 
 
-class Iax2Server:
+class Iax2Server(LegMaker):
     """All of IAX2 on one host.
 
     Args:
@@ -142,6 +130,10 @@ class Iax2Server:
             ),
             Text: self._on_text,
         }
+
+    @property
+    def _server(self) -> Iax2Server:
+        return self
 
     # --- listeners ---
 
@@ -304,147 +296,6 @@ class Iax2Server:
         account = self._peers.account_by_username(event.username)
         if account is not None:
             self._registrar.unbind(account.id, f"iax2:{event.address[0]}:{event.address[1]}")
-
-    # --- calls that come ---
-
-    def _on_offered(self, line: Line, event: CallOffered, now: float) -> None:
-        """An authenticated NEW: to routing and call control, in the order that SIP keeps."""
-        call = event.call
-        who = self.authority.who(call.username, call.address)
-        if who is None:  # deleted a moment ago
-            call.reject(now, *REFUSALS[Reason.CREDENTIALS])
-            return
-        self.authority.succeeded(call.address)
-        if self._refuses():
-            self.counts["overload"] += 1
-            call.reject(now, *REFUSALS[Reason.OVERLOAD])
-            return
-        call.trunk = call.trunk and self.ground.trunks
-        said = call.new
-        number, caller = number_of(said.called), number_of(said.calling)
-        call_id = self._new_call_id()
-        leg = CallerLeg(self, call)
-        plan: Any
-        if isinstance(who, Carrier):
-            plan = self._router.from_carrier(who, call_id, number, caller, HOPS - 1, b"")
-        elif who.status != "active":
-            facts = CallFacts(call_id, who.username, who.billing_id, "out", caller, number)
-            plan = Refused(facts, Refusal(Reason.BLOCKED, who.status))
-        else:
-            plan = self._router.from_account(who, call_id, number, caller, HOPS - 1, b"")
-        if not isinstance(plan, Refused):
-            refusal = self._prepare(leg, plan.targets)
-            plan = Refused(plan.facts, refusal) if refusal is not None else plan
-        if isinstance(plan, Refused):
-            self.control.refused(plan.facts, plan.refusal)
-            leg.reject(plan.refusal.reason, None)
-            return
-        self._legs[id(leg)] = leg
-        # Media ends here, whoever is called: the relay has no part in it.
-        plan = plan._replace(sdp=leg.bridge.offer(), media="direct")
-        leg.bridge.pinned = not plan.parallel  # carriers are called in turn
-        leg.leg = self.control.offered(plan, leg, now)
-
-    def _prepare(self, leg: CallerLeg, targets: tuple[Carrier | Contact, ...]) -> Refusal | None:
-        """Settle what is spoken, and have a port if a leg of SIP may be placed."""
-        said = leg.call.new
-        capable = said.capability | (said.format or 0)
-        needs_port = not all(target.bridged for target in targets)
-        wanted = tuple(LAWS) if needs_port else FORMATS
-        order = [f for f in said.formats_preferred if f in wanted and f in LAWS]
-        order += [f for f in wanted if f not in order]
-        chosen = next((f for f in order if capable & f), None)
-        if chosen is None:
-            return Refusal(Reason.CODEC, f"the caller speaks {capable:#x}")
-        leg.call.format = chosen  # ACCEPT says so as soon as charging agrees
-        if needs_port and not leg.bridge.open():
-            return Refusal(Reason.OVERLOAD, "no port for media")
-        return None
-
-    @staticmethod
-    def proceed(caller: Leg) -> None:
-        """A call was granted: its caller is accepted, once."""
-        agent = caller.agent
-        if isinstance(agent, CallerLeg) and not agent.proceeding:
-            agent.proceeding = True
-            agent.proceed()
-
-    # --- calls that go ---
-
-    def place(self, command: PlaceLeg) -> None:
-        """Send the NEW for a callee leg."""
-        now, target = self.clock(), command.target
-        where = self._way(target)
-        if where is None or command.hops <= 0:
-            failure = (
-                Failure(38, 503, "no way there") if where is None else Failure(25, 483, "loop")
-            )
-            self.control.failed(command.leg, failure, now)
-            return
-        line, address, peer = where
-        if len(line.endpoint) >= self.settings.iax2.max_calls:
-            self.control.failed(command.leg, Failure(34, 503, "too many calls"), now)
-            return
-        formats = self._formats(command)
-        if not formats:
-            failure = Failure(65, 488, "no common codec")
-            self.control.failed(command.leg, failure, now)
-            return
-        number = command.callee
-        credentials = None
-        if isinstance(peer, Carrier):
-            if peer.prefix:
-                number = peer.prefix + number.lstrip("+")
-            if peer.username:
-                credentials = Credentials(peer.username, peer.secret, self._encryption(peer))
-        elif peer is not None and peer.iax2_secret and self._encryption(peer) != "no":
-            # A device takes calls of its registrar by address, but keys come of a challenge.
-            credentials = Credentials(peer.username, peer.iax2_secret, self._encryption(peer))
-        new = NewCall(
-            called=number,
-            calling=command.caller,
-            presentation=0 if command.caller else RESTRICTED,
-            username=peer.username if isinstance(peer, Carrier) else "",
-            formats_preferred=formats,
-        )
-        trunk = peer is not None and peer.trunk and self.ground.trunks
-        call = line.endpoint.place(address, new, now, credentials, None, trunk)
-        leg = CalleeLeg(self, call, command.leg, command.sdp)
-        leg.bridge.pinned = command.leg.call.facts.direction == "in"  # a carrier calls
-        self._legs[id(leg)] = leg
-        if leg.needs_port and not leg.bridge.open():
-            leg.end(34)
-            self.control.failed(command.leg, Failure(34, 503, "no port for media"), now)
-
-    def _way(
-        self, target: Carrier | Contact
-    ) -> tuple[Line, Address, Carrier | Account | None] | None:
-        """By which listener, where to, and whom."""
-        if not self.lines:
-            return None
-        if isinstance(target, Carrier):
-            return self.lines[0], (target.address, target.port), target
-        binding = target.flow
-        if isinstance(binding, Binding):
-            flow = binding.flow
-            account = self._peers.account_by_username(binding.username)
-            if isinstance(flow, Iax2Flow):
-                return flow.line, (flow.address, flow.port), account
-            return None
-        address = address_of(target.uri)
-        line = next((x for x in self.lines if x.listener.pop == target.pop), self.lines[0])
-        return line, address, self._peers.account_by_address(*address)
-
-    def _formats(self, command: PlaceLeg) -> tuple[Format, ...]:
-        """What the callee may choose from, the caller's own first."""
-        caller = command.leg.call.caller.agent
-        if isinstance(caller, Iax2Leg):
-            law = caller.call.format
-            return (law, *(f for f in LAWS if f is not law)) if law in LAWS else (law,)
-        return formats_of(command.sdp)
-
-    def _encryption(self, peer: Carrier | Account) -> Any:
-        return peer.encryption if self.settings.iax2.encryption else "no"
 
     # --- in a call ---
 
