@@ -54,6 +54,11 @@ def groups(bench: Bench, plan: Plan) -> list[Group]:
         ),
         (("iax2_setup_cpu_ms",), bench.iax2_setup, turns * (plan.call_s + 3) + 4),
         (("device_rss_mb", "device_cpu_pct"), bench.device, plan.device_s + 7),
+        (
+            ("iax2_device_rss_mb", "iax2_device_cpu_pct", "iax2_device_encrypted_rss_mb"),
+            bench.iax2_device,
+            1.5 * plan.device_s + 15,
+        ),
     ]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from tests.bench.processes import resident_mb
 from tests.bench.sipp import Where
@@ -17,14 +18,24 @@ from tests.peers.carrier import Carrier, Plan
 _TONE_MS = 60_000
 
 
-def in_a_call(bed: Bed, seconds: float) -> tuple[float, float]:
+def in_a_call(
+    bed: Bed, seconds: float, protocol: Literal["sip", "iax2"] = "sip", encryption: str = ""
+) -> tuple[float, float]:
     """Resident MB, and percent of a core over so long, of a device that talks and listens.
+
+    Args:
+        encryption: of a call over IAX2: "require", or empty for none.
 
     Raises:
         HandsetError: the call did not come about.
     """
     with _carrier(bed.tone_carrier):
-        device = DeviceProcess(bed.folder, f'servers = ["{bed.host.address}:{bed.host.port}"]')
+        if protocol == "iax2":
+            address, port = bed.iax2_host
+            account = f'servers = ["{address}:{port}"]\nencryption = "{encryption or "no"}"'
+        else:
+            account = f'servers = ["{bed.host.address}:{bed.host.port}"]'
+        device = DeviceProcess(bed.folder, account, "", protocol)
         try:
             handset = device.handset
             handset.wait("registered")

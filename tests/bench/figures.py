@@ -35,6 +35,9 @@ MEASURES = (
     Measure("iax2_setup_cpu_ms", "ms", "a call between two IAX2 legs, 50/s", 2.0),
     Measure("device_rss_mb", "MB", "resident memory of a device in a call", 40),
     Measure("device_cpu_pct", "%", "of a core, a device in a call", 7),
+    Measure("iax2_device_rss_mb", "MB", "resident memory of an IAX2 device in a call", 26),
+    Measure("iax2_device_cpu_pct", "%", "of a core, an IAX2 device in a call", 7),
+    Measure("iax2_device_encrypted_rss_mb", "MB", "the same, its call encrypted", 36),
 )
 BY_NAME = {measure.name: measure for measure in MEASURES}
 

@@ -170,6 +170,20 @@ class Bench:
         yield Figure.of("device_rss_mb", [memory])
         yield Figure.of("device_cpu_pct", [share])
 
+    def iax2_device(self, wanted: set[str]) -> Iterator[Figure]:
+        """The same over IAX2, bridged to the carrier's RTP, in clear and encrypted."""
+        self._step("a device in a call over IAX2", 1.5 * self.plan.device_s + 10)
+        self.bed.use_carrier(self.bed.tone_carrier)
+        try:
+            with self.bed.serve(iax2=True):
+                memory, share = device.in_a_call(self.bed, self.plan.device_s, "iax2")
+                encrypted, _ = device.in_a_call(self.bed, self.plan.device_s / 2, "iax2", "require")
+        finally:
+            self.bed.use_carrier(self.bed.carrier)
+        yield Figure.of("iax2_device_rss_mb", [memory])
+        yield Figure.of("iax2_device_cpu_pct", [share])
+        yield Figure.of("iax2_device_encrypted_rss_mb", [encrypted])
+
     def kill(self) -> str:
         """The end: `kill -9` in mid-load, recovery, audit."""
         self._step("kill -9 in mid-load", self.plan.kill_s + 8)

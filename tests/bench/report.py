@@ -51,7 +51,8 @@ _METHOD = """
   transactions of a call linger for 32 s (RFC 3261, 17): at this rate as many linger at its 2,000th
   call as at any later one, and after the load of 400 a second eight times as many.
 - The device is `loopstart-ata` with a simulated handset that sends a tone, in a call through the
-  host and its relay to a carrier that sends another.
+  host and its relay to a carrier that sends another; over IAX2 the host's bridge takes the relay's
+  place, and the encrypted call is measured in a device of its own.
 - IAX2: a program of our own is caller and called party; 50 calls of u-law, a frame of 20 ms each
   way, mini frames or a trunk's meta frames; at the other end of `iax2_sip_leg_cpu_ms` is RTP. Two
   legs a call, CPU while all of them talk; a run in which more than 1 % of the frames is lost does

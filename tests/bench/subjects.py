@@ -82,7 +82,7 @@ class Bed:
         # A host that does not speak IAX2 is another one.
         self.iax2_config.write_text(
             f'{self.config.read_text()}[[listeners]]\ntransport = "iax2"\n'
-            f'address = "{self.iax2_host[0]}"\n'
+            f'address = "{self.iax2_host[0]}"\n[iax2]\nencryption = true\n'
         )
         now = Now(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
         with self.writing() as conn:
@@ -106,6 +106,8 @@ class Bed:
             add(self.trusted.name, "", address=self.trusted.address)
             add(self.relayed.name, SECRET, media="relay")
             add(DEVICE, DEVICE_SECRET, media="relay")
+            allow_iax2(conn, DEVICE, REALM, DEVICE_SECRET)
+            provisioning.set_account(conn, DEVICE, encryption="offer")
             for name in (IAX2_CALLER, TRUNK, CALLEE):
                 add(name, SECRET)
                 allow_iax2(conn, name, REALM, SECRET)
