@@ -70,7 +70,7 @@ class LegMaker:
             return
         call.trunk = call.trunk and self.ground.trunks
         said = call.new
-        number, caller = number_of(said.called), number_of(said.calling)
+        number, caller = number_of(said.called), number_of(said.calling) or call.username
         call_id = self._new_call_id()
         leg = CallerLeg(self._server, call)
         plan: Any

@@ -205,3 +205,34 @@ def test_settings_survive_the_pipe() -> None:
 
     settings = parse("[charging]\nquota_s = 20\n", Path("/x/y.toml"))
     assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_iax2_for_accounts_and_carriers(operator: Operator) -> None:
+    operator.run("account", "add", "alice", "--password", "horse battery")
+    assert operator.json("account", "show", "alice")["iax2"] == 0
+    assert "password of alice" in operator.error("account", "set", "alice", "--iax2")
+    assert "not the password" in operator.error(
+        "account", "set", "alice", "--iax2", "--password", "pony"
+    )
+    operator.run("account", "set", "alice", "--iax2", "--password", "horse battery")
+    shown = operator.json("account", "show", "alice")
+    assert (shown["iax2"], shown["call_token"], shown["encryption"]) == (1, "yes", "no")
+    assert "horse battery" not in json.dumps(shown)
+    operator.run("account", "set", "alice", "--no-iax2", "--call-token", "auto")
+    assert operator.json("account", "show", "alice")["iax2"] == 0
+    made = operator.json("account", "add", "pbx", "--iax2", "--trunk", "--encryption", "offer")
+    assert len(made["password"]) == 16
+    assert operator.json("account", "show", "pbx")["trunk"] == 1
+    assert "yes or no or auto" in operator.error(
+        "account", "set", "pbx", "--call-token", "maybe", status=2
+    )
+    operator.run(
+        "carrier", "add", "west", "192.0.2.7", "--transport", "iax2", "--username", "us",
+        "--secret", "hidden words", "--trunk",
+    )  # fmt: skip
+    (west,) = operator.json("carrier", "list")
+    assert (west["port"], west["source_port"], west["username"]) == (4569, 4569, "us")
+    assert "hidden words" not in json.dumps(west)
+    assert "--transport iax2" in operator.error(
+        "carrier", "add", "north", "192.0.2.8", "--trunk", status=2
+    )

@@ -1,4 +1,4 @@
-"""Calls over links that lose, double and delay: all end, are told and settled, and leave nothing."""
+"""Calls over links that lose, double and delay: all end, are settled, and leave nothing."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_each_refusal_has_its_cause_and_the_cdr_of_the_same_call_over_sip(
     world = worlds()
     alice, north = cast(world, **account)
     prepare(world)
-    call = alice.call(number, calling="alice")
+    call = alice.call(number)
     world.run(2)
     ended = next(e for e in alice.told(call) if isinstance(e, Ended))
     assert (ended.cause, ended.text, ended.by_peer) == (*REFUSALS[reason], True)
@@ -100,7 +100,7 @@ def test_the_causes_are_those_that_sip_callers_get() -> None:
 
 def test_the_cdr_of_a_talk_is_that_of_the_same_talk_over_sip(world: Iax2World) -> None:
     alice, _north = cast(world)
-    call = alice.call(calling="alice")
+    call = alice.call()
     world.run(2)
     world.at(30, lambda: alice.hang_up(call))
     world.run(60)
