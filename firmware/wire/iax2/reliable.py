@@ -72,6 +72,7 @@ class Exchange:
         self._restart()
         self._last_ms = -1
         self._vnak_at = -inf
+        self._repeated_at = -inf
 
     def _restart(self) -> None:
         self.oseqno = 0
@@ -237,7 +238,8 @@ class Exchange:
             self.endpoint.bind(self, source & 0x7FFF)
         self._acknowledged(iseqno, bool(destination & 0x7FFF), now)
         if kind == _IAX and octet in _UNNUMBERED:
-            if octet == Iax.VNAK:
+            if octet == Iax.VNAK and now - self._repeated_at >= limits.REPEAT_S:
+                self._repeated_at = now
                 self._repeat(now)
             self._finish_if_done(now)
             return

@@ -16,6 +16,8 @@ REGISTER_S = 32.0
 """A registration that has no answer after so long, whatever was acknowledged, has none."""
 VNAK_S = 0.25
 """No VNAK sooner after another one."""
+REPEAT_S = 0.1
+"""Nor is one that soon after another answered, so that none makes much of little."""
 EARLY_FRAMES = 32
 """Full frames kept that came before one that is missing."""
 

@@ -83,7 +83,7 @@ def corpus() -> list[bytes]:
         call.text(network.now, "text")
         for subclass in Iax:
             if subclass not in (Iax.HANGUP, Iax.REJECT):
-                call.send_iax(network.now, subclass, [(code, None) for code in ()])
+                call.send_iax(network.now, subclass)
         network.run(25)
         call.hang_up(network.now, 16, "done")
         network.run(1)

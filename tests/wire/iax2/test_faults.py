@@ -18,6 +18,8 @@ from firmware.wire.iax2 import (
     State,
 )
 from firmware.wire.iax2.events import RegisterAccepted
+from firmware.wire.iax2.frames import FullFrame
+from firmware.wire.iax2.kinds import Iax
 from tests.wire.iax2.link import BAD, CLIENT, SERVER, Link, Network, Users
 
 LINKS = {
@@ -104,6 +106,29 @@ def test_registrations_over_each_link(name: str) -> None:
         assert not len(server.endpoint), f"seed {seed}"
     print(name, accepted)
     assert accepted >= (12 if name == "half gone" else 32)
+
+
+def test_a_flood_of_vnak_fetches_little() -> None:
+    network = Network()
+    users = Users({"alice": Access("md5", secret="s3cret")})
+    client = network.add(CLIENT)
+    server = network.add(SERVER, authority=users)
+    call = client.endpoint.place(SERVER, NewCall(called="1"), network.now,
+                                 Credentials("alice", "s3cret"))  # fmt: skip
+    network.run(1)
+    taken = server.all_of(CallOffered)[0].call
+    taken.accept(network.now)
+    network.run(1)
+    network.link = Link(loss=1.0)
+    for _ in range(20):
+        taken.text(network.now, "a text that nobody acknowledges")
+    network.settle(server)
+    before = len(server.sent)
+    for _ in range(100):
+        vnak = FullFrame(call.number, taken.number, 9, call.oseqno, call.iseqno, 6, Iax.VNAK)
+        server.endpoint.receive_datagram(vnak.to_bytes(), CLIENT, network.now)
+        network.settle(server)
+    assert len(server.sent) - before == 20
 
 
 def test_lost_frames_are_asked_for_again() -> None:

@@ -34,7 +34,7 @@ NEW = NewCall(called="15145550100", username="alice", formats_preferred=(Format.
 REG: list[tuple[int, Value]] = [(Ie.USERNAME, "alice"), (Ie.REFRESH, 60)]
 TOKEN: list[tuple[int, Value]] = [(Ie.CALLTOKEN, b"")]
 MD5: list[tuple[int, Value]] = [(Ie.MD5_RESULT, "0" * 32)]
-OPENINGS = [
+OPENINGS: list[tuple[Iax, list[tuple[int, Value]]]] = [
     (Iax.POKE, []), (Iax.NEW, []), (Iax.NEW, NEW), (Iax.NEW, NEW + TOKEN), (Iax.NEW, TOKEN),
     (Iax.NEW, [*NEW, (Ie.CALLTOKEN, b"1234567")]), (Iax.NEW, [*NEW, (Ie.ENCRYPTION, 1)]),
     (Iax.REGREQ, []), (Iax.REGREQ, REG), (Iax.REGREQ, REG + TOKEN), (Iax.REGREQ, REG + MD5),
