@@ -54,7 +54,8 @@ def test_a_whole_call_on_the_wire(tmp_path: Path) -> None:
     host.carrier("north", "127.0.1.5", gateway.own[1])
     capture = tmp_path / "call.pcap"
     shark = Program(
-        tmp_path, "tshark", "tshark", "-i", "lo", "-f", "udp and host 127.0.1.1",
+        tmp_path, "tshark", "tshark", "-i", "lo",
+        "-f", "udp and host 127.0.1.1 and (host 127.0.1.2 or host 127.0.1.5)",
         "-a", "duration:60", "-w", str(capture), "-F", "pcap",
     )  # fmt: skip
     try:
