@@ -111,9 +111,10 @@ class Iax2Settings:
     """Meta frames leave so far apart."""
     trunk_timestamps: bool = True
     """Meta frames bear the time of each of their frames."""
-    batch_ms: int = 5
-    """From some 200 datagrams a second on they are taken in batches, so far apart; 0: each at
-    once, whatever the load."""
+    batch_ms: int = 10
+    """From some 200 datagrams a second on they are taken in batches, so far apart, which halves
+    their cost; four times as far while there is no sound among them. 0: each at once, whatever
+    the load."""
     encryption: bool = False
     """Calls may be encrypted (AES-128), as accounts and carriers say; needs the Python package
     `cryptography`."""

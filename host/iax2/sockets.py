@@ -25,7 +25,7 @@ MAX_DRAIN = 512
 WINDOW_S = 0.2
 BUSY_PER_S = 200
 """So many datagrams a second make batches worth their delay; half of it ends them."""
-SLOW = 8
+SLOW = 4
 LARGEST = 65_535
 
 Address = tuple[str, int]

@@ -32,6 +32,8 @@ Where = tuple[str, int]
 FRAME = bytes(range(160))
 SLOTS = 10
 """Calls are spread over so many parts of 20 ms."""
+LATE_S = 5.0
+"""So long after the last call should be over it is given up."""
 _BUFFER = 4 << 20
 
 
@@ -74,6 +76,9 @@ class Iax2End:
         self.heard = 0
         self.registered = False
         self.answer_after_s = 0.1
+        self.talk_s: float | None = None
+        """Calls are hung up so long after their answer; None: by whoever drives this."""
+        self._ending: list[tuple[float, Call]] = []
         self._waiting: list[tuple[float, Call]] = []
 
     def register(self, user: str, password: str) -> None:
@@ -120,6 +125,10 @@ class Iax2End:
             call.answer(now)
             if not call.ended:
                 self.live.append(call)
+        while self._ending and self._ending[0][0] <= now:
+            call = self._ending.pop(0)[1]
+            call.hang_up(now, 16)
+            self.live.remove(call)
         events = endpoint.events[:]
         endpoint.events.clear()
         for event in events:
@@ -131,6 +140,8 @@ class Iax2End:
             elif isinstance(event, Answered):
                 self.answered += 1
                 self.live.append(event.call)
+                if self.talk_s is not None:
+                    self._ending.append((now + self.talk_s, event.call))
             elif isinstance(event, Ended):
                 self.ended += event.cause == 16
                 if event.call in self.live:
@@ -299,22 +310,11 @@ def setups(
 ) -> tuple[int, int, float]:
     """Calls without sound at a rate; answers how many were answered and ended, and how long."""
     caller = load.caller
-    begun = time.monotonic()
-    ends: list[tuple[float, Call]] = []
+    caller.talk_s = talk_s
+    begun, before = time.monotonic(), load.callee.ended
     for n, number in enumerate(numbers):
         load.run(max(0.0, begun + n / rate - time.monotonic()), speak=False)
-        now = time.monotonic()
-        ends.append((now + talk_s, caller.call(number, credentials)))
-        while ends and ends[0][0] <= now:
-            _hang_up(caller, ends.pop(0)[1])
-    while ends:
-        load.run(max(0.0, ends[0][0] - time.monotonic()), speak=False)
-        _hang_up(caller, ends.pop(0)[1])
-    load.run(1.0, speak=False)
+        caller.call(number, credentials)
+    load.run(talk_s + LATE_S, speak=False, until=lambda: load.callee.ended - before >= len(numbers))
+    load.run(0.5, speak=False)
     return caller.answered, load.callee.ended, time.monotonic() - begun
-
-
-def _hang_up(caller: Iax2End, call: Call) -> None:
-    caller.hang_up(call)
-    if call in caller.live:
-        caller.live.remove(call)

@@ -146,13 +146,15 @@ class Bench:
             yield from iax2.legs(self.bed, wanted, plan.rounds, plan.talk_s, self._note_iax2)
         finally:
             self.bed.use_carrier(self.bed.carrier)
-        self.books.compare("sound over IAX2")
+            self.books.compare("sound over IAX2")
 
     def iax2_setup(self, wanted: set[str]) -> Iterator[Figure]:
         """What a call over IAX2 costs without its sound."""
         plan = self.plan
-        yield from iax2.setup(self.bed, plan.rounds, plan.call_s, self._note_iax2)
-        self.books.compare("calls over IAX2")
+        try:
+            yield from iax2.setup(self.bed, plan.rounds, plan.call_s, self._note_iax2)
+        finally:
+            self.books.compare("calls over IAX2")
 
     def _note_iax2(self, what: str, load: Load) -> None:
         self._step(what, load.elapsed_s + 1)
