@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from host.cli.account_options import CHOICES, one_of
 from host.cli.config import IAX2_PORT
 from host.cli.context import Context, rows_of
-from host.cli.numbers import iax2_words, one_of
 from host.cli.output import fail, say, show
 from host.numbering import provisioning
 from host.numbering.values import Carrier
@@ -41,8 +41,9 @@ def carrier_add(
     """Add a carrier, or change the one of that name."""
     env: Context = ctx.obj
     one_of("transport", transport, ("udp", "tcp", "tls", "iax2"))
-    one_of("media", media, ("relay", "direct"))
-    iax2_words(call_token, encryption)
+    given = {"media": media, "call_token": call_token, "encryption": encryption}
+    for what, value in given.items():
+        one_of(what, value, CHOICES[what])
     if transport != "iax2" and (username or secret or trunk or encryption != "no"):
         fail("username, secret, encryption and trunk go with --transport iax2 alone", 2)
     port = port or (IAX2_PORT if transport == "iax2" else 5060)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from host.charging.money import parse_usd
+from host.cli.account_options import one_of, takes_columns
 from host.cli.context import Context, rows_of
 from host.cli.output import fail, say, show, show_one
 from host.numbering import provisioning
@@ -19,8 +20,9 @@ account = typer.Typer(no_args_is_help=True, help="Customers, their sub-accounts 
 did = typer.Typer(no_args_is_help=True, help="Numbers that bring incoming calls.")
 pop = typer.Typer(no_args_is_help=True, help="Points of presence: where devices register.")
 
-_Route = Annotated[str | None, typer.Option(help="value or premium")]
-_Bool = bool | None
+_Iax2 = Annotated[
+    bool | None, typer.Option(help="May use IAX2; its password is then kept in clear.")
+]
 
 _ACCOUNTS = """
 SELECT account.id, username, (SELECT username FROM account AS parent
@@ -34,64 +36,20 @@ def _columns(**given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def iax2_words(call_token: str | None, encryption: str | None) -> None:
-    one_of("call token", call_token, ("yes", "no", "auto"))
-    one_of("encryption", encryption, ("no", "offer", "require"))
-
-
-def one_of(what: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        fail(f"{what} {value!r} is unknown: use {' or '.join(known)}", 2)
-
-
 @account.command("add", epilog="Example: loopstart-host account add alice --route value")
+@takes_columns
 def account_add(
     ctx: typer.Context,
     username: str,
     password: Annotated[str, typer.Option(help="Made and shown once when not given.")] = "",
     parent: Annotated[str, typer.Option(help="Main account that pays for this one.")] = "",
-    route: _Route = None,
-    channels: int | None = None,
-    calls_to_one_number: int | None = None,
-    international: _Bool = None,
-    premium_fallback: _Bool = None,
-    caller_id: str | None = None,
-    area_code: str | None = None,
-    dial_rules: Annotated[str | None, typer.Option(help="As in '9=;00=+'.")] = None,
-    address: Annotated[str | None, typer.Option(help="PBX known by its address.")] = None,
-    port: int | None = None,
-    contact: str | None = None,
-    number_range: str | None = None,
-    media: Annotated[str | None, typer.Option(help="relay or direct")] = None,
-    iax2: Annotated[_Bool, typer.Option(help="May use IAX2; its password is then kept.")] = None,
-    call_token: Annotated[str | None, typer.Option(help="IAX2: yes, no or auto")] = None,
-    encryption: Annotated[str | None, typer.Option(help="IAX2: no, offer or require")] = None,
-    trunk: Annotated[_Bool, typer.Option(help="IAX2: voice to it in meta frames.")] = None,
+    iax2: _Iax2 = None,
+    *,
+    columns: dict[str, Any],
 ) -> None:
     """Make an account, sub-account or PBX trunk. Its password is shown this once."""
     env: Context = ctx.obj
-    one_of("route", route, ("value", "premium"))
-    one_of("media", media, ("relay", "direct"))
-    iax2_words(call_token, encryption)
-    secret = password or ("" if address else generate(secrets.token_bytes))
-    columns = _columns(
-        route=route,
-        channels=channels,
-        calls_to_one_number=calls_to_one_number,
-        international=international,
-        premium_fallback=premium_fallback,
-        caller_id=caller_id,
-        area_code=area_code,
-        dial_rules=dial_rules,
-        address=address,
-        port=port,
-        contact=contact,
-        number_range=number_range,
-        media=media,
-        call_token=call_token,
-        encryption=encryption,
-        trunk=trunk,
-    )
+    secret = password or ("" if columns.get("address") else generate(secrets.token_bytes))
     with env.writing() as conn:
         number = provisioning.add_account(
             conn,
@@ -133,51 +91,17 @@ def account_show(ctx: typer.Context, username: str) -> None:
 
 
 @account.command("set", epilog="Example: loopstart-host account set alice --channels 10")
+@takes_columns
 def account_set(
     ctx: typer.Context,
     username: str,
-    route: _Route = None,
-    channels: int | None = None,
-    calls_to_one_number: int | None = None,
-    international: _Bool = None,
-    premium_fallback: _Bool = None,
-    caller_id: str | None = None,
-    area_code: str | None = None,
-    dial_rules: str | None = None,
-    address: str | None = None,
-    port: int | None = None,
-    contact: str | None = None,
-    number_range: str | None = None,
-    media: str | None = None,
-    iax2: Annotated[_Bool, typer.Option(help="May use IAX2; its password is then kept.")] = None,
-    call_token: Annotated[str | None, typer.Option(help="IAX2: yes, no or auto")] = None,
-    encryption: Annotated[str | None, typer.Option(help="IAX2: no, offer or require")] = None,
-    trunk: Annotated[_Bool, typer.Option(help="IAX2: voice to it in meta frames.")] = None,
+    iax2: _Iax2 = None,
     password: Annotated[str, typer.Option(help="Its password again, for --iax2.")] = "",
+    *,
+    columns: dict[str, Any],
 ) -> None:
     """Change an account; what is not named stays."""
     env: Context = ctx.obj
-    one_of("route", route, ("value", "premium"))
-    one_of("media", media, ("relay", "direct"))
-    iax2_words(call_token, encryption)
-    columns = _columns(
-        route=route,
-        channels=channels,
-        calls_to_one_number=calls_to_one_number,
-        international=international,
-        premium_fallback=premium_fallback,
-        caller_id=caller_id,
-        area_code=area_code,
-        dial_rules=dial_rules,
-        address=address,
-        port=port,
-        contact=contact,
-        number_range=number_range,
-        media=media,
-        call_token=call_token,
-        encryption=encryption,
-        trunk=trunk,
-    )
     if not columns and iax2 is None:
         fail(f"nothing to change in {username}: `account set --help` shows what there is", 2)
     if iax2 and not password and sys.stdin.isatty():

@@ -14,14 +14,13 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from firmware.wire.sip.errors import SipPeerError
-from firmware.wire.sip.nonce import NonceFactory, ReplayGuard
+from firmware.wire.sip.nonce import NonceFactory
 from firmware.wire.sip.params import is_token, quote_string, unquote_string
 
 __all__ = [
     "Challenge",
     "Credentials",
     "NonceFactory",
-    "ReplayGuard",
     "challenge",
     "digest_hash",
     "ha1",

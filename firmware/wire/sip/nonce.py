@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections import OrderedDict
 from typing import Literal
 
 _MAC_OCTETS = 16
@@ -46,36 +45,3 @@ class NonceFactory:
         data = f"{head}\n{source}".encode("utf-8", "surrogateescape")
         # A keyed BLAKE2s (RFC 7693) is a MAC by itself, and a tenth of the cost of an HMAC.
         return hashlib.blake2s(data, digest_size=_MAC_OCTETS, key=self._secret).hexdigest()
-
-
-class ReplayGuard:
-    """Lets each nonce count of a nonce pass once (RFC 7616, 5.5).
-
-    Counts may come out of order by up to 63. Nonces are kept up to `max_nonces`, those used
-    longest ago are forgotten first, and a forgotten nonce may be used again until it is stale:
-    choose `max_nonces` above what is authenticated within a nonce's life.
-    """
-
-    __slots__ = ("_max", "_seen")
-
-    def __init__(self, max_nonces: int = 20_000) -> None:
-        self._max = max_nonces
-        self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._seen)
-
-    def accept(self, nonce: str, nc: int) -> bool:
-        """Whether this is the first use; call it only for a response that has been verified."""
-        highest, window = self._seen.pop(nonce, (0, 0))
-        if nc > highest:
-            window = (window << min(nc - highest, 64) | 1) & 0xFFFFFFFFFFFFFFFF
-            highest, fresh = nc, True
-        else:
-            bit = 1 << (highest - nc) if highest - nc < 64 else 0
-            fresh = bool(bit) and not window & bit
-            window |= bit
-        self._seen[nonce] = (highest, window)
-        if len(self._seen) > self._max:
-            self._seen.popitem(last=False)
-        return fresh
