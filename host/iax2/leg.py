@@ -209,7 +209,7 @@ class CallerLeg(Iax2Leg):
     def proceed(self) -> None:
         """ACCEPT: the call is granted, and somebody is being called."""
         if not self.over:
-            self.call.proceeding(self.server.clock())
+            self.call.accept(self.server.clock())
 
     def progress(self, ringing: bool, body: bytes) -> None:
         """RINGING, or PROGRESS with early media."""
