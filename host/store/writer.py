@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,7 +76,9 @@ class WriterStats:
 
 
 @dataclass(slots=True)
-class _Entry:
+class Entry:
+    """An operation that waits for its batch."""
+
     operation: Operation
     done: Done
     direct: bool
@@ -88,7 +90,91 @@ class _OperationFailed(Exception):
     """One of a batch raised; the batch is run again, each operation apart."""
 
 
-class GroupCommitWriter:
+class Committer:
+    """One write connection, and what is durable through it: whole batches, or nothing of them."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Open the store.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        self.stats = WriterStats()
+        self._path = path
+        self._conn = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        return open_writer(self._path)
+
+    def transact(self, batch: Sequence[Entry]) -> list[Any]:
+        """Run a batch in one durable transaction; an operation that fails undoes itself alone.
+
+        Returns:
+            For each operation its result, or what it raised, or StoreError for all of them
+            when nothing was committed.
+        """
+        try:
+            try:
+                results = self._run_bare(batch)
+            except _OperationFailed:
+                results = self._run_apart(batch)
+            self._conn.execute("COMMIT")
+        except Exception as error:
+            self.stats.failed_commits += 1
+            self._restore()
+            failure = StoreError(f"the store did not commit: {error}")
+            failure.__cause__ = error
+            return [failure] * len(batch)
+        self.stats.commits += 1
+        return results
+
+    def _run_bare(self, batch: Sequence[Entry]) -> list[Any]:
+        """Run operations without savepoints, a fifth of a call's cost."""
+        conn = self._conn
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            return [entry.operation(conn) for entry in batch]
+        except Exception as error:
+            if conn.in_transaction:
+                conn.execute("ROLLBACK")
+            raise _OperationFailed from error
+
+    def _run_apart(self, batch: Sequence[Entry]) -> list[Any]:
+        """Run operations each in a savepoint, so that one that fails undoes itself alone."""
+        conn = self._conn
+        results: list[Any] = []
+        failed = 0
+        conn.execute("BEGIN IMMEDIATE")
+        for entry in batch:
+            conn.execute("SAVEPOINT operation")
+            try:
+                results.append(entry.operation(conn))
+            except Exception as error:
+                if not conn.in_transaction:
+                    # Some errors (a full disk, for one) undo the whole transaction.
+                    raise
+                conn.execute("ROLLBACK TO operation")
+                failed += 1
+                results.append(error)
+            conn.execute("RELEASE operation")
+        self.stats.failed_operations += failed
+        return results
+
+    def _restore(self) -> None:
+        """Leave no transaction open; a connection that is beyond use is replaced."""
+        try:
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK")
+        except sqlite3.Error:
+            try:
+                self._conn.close()
+                self._conn = self._open()
+            except (sqlite3.Error, StoreError):
+                # The next batch fails in its turn and tries again.
+                return
+
+
+class GroupCommitWriter(Committer):
     """Owns the write connection and the only thread that uses it."""
 
     def __init__(
@@ -105,16 +191,14 @@ class GroupCommitWriter:
             StoreError: the store cannot be opened.
         """
         assert 0 <= window_ms <= MAX_WINDOW_MS
-        self.stats = WriterStats()
-        self._path = path
+        super().__init__(path)
         self._window_s = window_ms / 1000
         self._deliver = deliver
-        self._conn = open_writer(path)
         self._lock = threading.Lock()
         self._wake = threading.Lock()
         """Used as a binary semaphore: held, except to wake the idle thread."""
         self._wake.acquire()
-        self._queue: list[_Entry] = []
+        self._queue: list[Entry] = []
         self._idle = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -131,7 +215,7 @@ class GroupCommitWriter:
         are undone and run once more. `done` gets the operation's result once it is durable, or
         the exception: the operation's own, or StoreError when the batch was not committed.
         """
-        self._put(_Entry(operation, done, False, time.monotonic()))
+        self._put(Entry(operation, done, False, time.monotonic()))
 
     def call(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run one operation and wait until it is durable. For start-up, tools and tests.
@@ -147,7 +231,7 @@ class GroupCommitWriter:
             box.append(result)
             finished.set()
 
-        self._put(_Entry(operation, done, True, time.monotonic()))
+        self._put(Entry(operation, done, True, time.monotonic()))
         finished.wait()
         if isinstance(box[0], BaseException):
             raise box[0]
@@ -162,7 +246,7 @@ class GroupCommitWriter:
         self._thread.join()
         self._conn.close()
 
-    def _put(self, entry: _Entry) -> None:
+    def _put(self, entry: Entry) -> None:
         with self._lock:
             if not self._closed:
                 self._queue.append(entry)
@@ -199,76 +283,15 @@ class GroupCommitWriter:
             if busy and self._window_s and not self._closed and len(self._queue) < MAX_BATCH:
                 time.sleep(self._window_s)
 
-    def _commit(self, batch: list[_Entry]) -> None:
-        results = self._transact(batch)
+    def _commit(self, batch: list[Entry]) -> None:
+        results = self.transact(batch)
         durable = time.monotonic()
         self.stats.operations += len(batch)
         self.stats.add_waits((entry.at for entry in batch), durable)
         self._answer(batch, results)
         self.stats.cpu_s = time.thread_time()
 
-    def _transact(self, batch: list[_Entry]) -> list[Any]:
-        try:
-            try:
-                results = self._run_bare(batch)
-            except _OperationFailed:
-                results = self._run_apart(batch)
-            self._conn.execute("COMMIT")
-        except Exception as error:
-            self.stats.failed_commits += 1
-            self._restore()
-            failure = StoreError(f"the store did not commit: {error}")
-            failure.__cause__ = error
-            return [failure] * len(batch)
-        self.stats.commits += 1
-        return results
-
-    def _run_bare(self, batch: list[_Entry]) -> list[Any]:
-        """Run operations without savepoints, a fifth of a call's cost."""
-        conn = self._conn
-        conn.execute("BEGIN IMMEDIATE")
-        try:
-            return [entry.operation(conn) for entry in batch]
-        except Exception as error:
-            if conn.in_transaction:
-                conn.execute("ROLLBACK")
-            raise _OperationFailed from error
-
-    def _run_apart(self, batch: list[_Entry]) -> list[Any]:
-        """Run operations each in a savepoint, so that one that fails undoes itself alone."""
-        conn = self._conn
-        results: list[Any] = []
-        failed = 0
-        conn.execute("BEGIN IMMEDIATE")
-        for entry in batch:
-            conn.execute("SAVEPOINT operation")
-            try:
-                results.append(entry.operation(conn))
-            except Exception as error:
-                if not conn.in_transaction:
-                    # Some errors (a full disk, for one) undo the whole transaction.
-                    raise
-                conn.execute("ROLLBACK TO operation")
-                failed += 1
-                results.append(error)
-            conn.execute("RELEASE operation")
-        self.stats.failed_operations += failed
-        return results
-
-    def _restore(self) -> None:
-        """Leave no transaction open; a connection that is beyond use is replaced."""
-        try:
-            if self._conn.in_transaction:
-                self._conn.execute("ROLLBACK")
-        except sqlite3.Error:
-            try:
-                self._conn.close()
-                self._conn = open_writer(self._path)
-            except (sqlite3.Error, StoreError):
-                # The next batch fails in its turn and tries again.
-                return
-
-    def _answer(self, batch: list[_Entry], results: list[Any]) -> None:
+    def _answer(self, batch: list[Entry], results: list[Any]) -> None:
         delivery: Delivery = []
         for entry, result in zip(batch, results, strict=True):
             if entry.direct:
