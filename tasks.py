@@ -165,7 +165,22 @@ def do_bench(arguments: list[str]) -> None:
     python("-m", "tests.bench", *arguments)
 
 
-TASKS = {"demo": do_demo, "test": do_test, "check": do_check, "bench": do_bench}
+def do_asterisk(arguments: list[str]) -> None:
+    """Try a current Asterisk, from Debian's sid in a root of its own, against host and device."""
+    if shutil.which("debootstrap") is None:
+        apt_install(("debootstrap",))
+    ensure_debian(interop=False)
+    python("-m", "tests.interop.asterisk")
+    python("-m", "pytest", "-n", "0", "tests/interop/test_asterisk.py", *arguments)
+
+
+TASKS = {
+    "demo": do_demo,
+    "test": do_test,
+    "check": do_check,
+    "bench": do_bench,
+    "asterisk": do_asterisk,
+}
 
 try:
     from invoke import task  # type: ignore[import-not-found,unused-ignore]
@@ -206,12 +221,18 @@ else:
         ensure_venv()
         do_bench(["--json"] if json else [])
 
+    @task
+    def asterisk(_context: Any) -> None:
+        """Try a current Asterisk against host and device (as root: it has a root of its own)."""
+        ensure_venv()
+        do_asterisk([])
+
 
 def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "-l", "--list"):
         print("usage: python3 tasks.py TASK [ARGUMENTS]\n\nTasks:")
         for name, function in TASKS.items():
-            print(f"  {name:<8}{(function.__doc__ or '').splitlines()[0]}")
+            print(f"  {name:<10}{(function.__doc__ or '').splitlines()[0]}")
         print("\nExamples:\n  python3 tasks.py demo\n  python3 tasks.py test -k registrar")
         return
     name, *rest = arguments

@@ -64,15 +64,15 @@ class HostAuthority:
     def access(
         self, username: str, address: Address, purpose: Literal["call", "register"]
     ) -> Access:
-        """Carriers and trunks are known by their address, which the call token proves; all others
-        by their password."""
+        """Who names an account has to know its password; carriers and trunks, which name none,
+        are known by their address, which the call token proves."""
         self._fresh()
         where, port = address
-        if purpose == "call":
+        account = self._account(username)
+        if purpose == "call" and account is None:
             peer = self._known_by_address(where, port)
             if peer is not None:
                 return self._of(peer, "address", "")
-        account = self._account(username)
         if self._guard.locked(where, self._clock()) and not (
             account is not None and self._registrar.has_binding_from(account.id, where)
         ):

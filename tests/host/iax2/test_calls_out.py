@@ -50,3 +50,20 @@ def test_sound_goes_both_ways(world: Iax2World) -> None:
     assert [b - a for a, b in pairwise(times)] == [20] * 49
     alice.hang_up(call)
     world.finish()
+
+
+def test_a_carrier_s_machine_that_logs_in_as_a_customer_calls_as_that_customer(
+    world: Iax2World,
+) -> None:
+    """Given a PBX that is a carrier of ours, too, when its call names its account, then it is
+    the account's call, proved by its password, and no incoming one."""
+    alice, north = cast(world)
+    world.iax2_carrier("pbx", ("10.0.1.1", 4570))
+    call = alice.call()
+    world.run(2)
+    assert alice.story(call) == ["accepted ULAW", "ringing", "answered"]
+    alice.hang_up(call)
+    world.finish()
+    assert north.sides[0].over
+    cdr = world.cdr()
+    assert (cdr["account"], cdr["direction"], cdr["disposition"]) == ("alice", "out", "answered")
