@@ -203,12 +203,16 @@ WHERE call.state <> 'open';
 
 -- Ledger -------------------------------------------------------------------------------
 
--- Numbers above 0 are the main accounts of customers; they outlive the account itself.
+-- Numbers above 0 are the main accounts of customers; they outlive the account itself. What a
+-- customer owes, after a payment was charged back that was spent already, stands in an account
+-- of its own, numbered -1000 less the customer's.
 CREATE TABLE ledger_account (
     id INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('funds', 'revenue', 'payments')),
+    kind TEXT NOT NULL CHECK (kind IN ('funds', 'revenue', 'payments', 'debt')),
     balance INTEGER NOT NULL DEFAULT 0, -- kept by the triggers; always the sum of the postings
     held INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),
+    debt INTEGER NOT NULL DEFAULT 0 CHECK (debt >= 0),  -- of a customer: kept by posting_owes
+    alert_below INTEGER NOT NULL DEFAULT 0 CHECK (alert_below >= 0),    -- 0: no alert
     CHECK ((kind = 'funds') = (id > 0)),
     CONSTRAINT funds_cover_holds CHECK (kind <> 'funds' OR held <= balance)
 ) STRICT;
@@ -221,7 +225,8 @@ END;
 
 CREATE TABLE movement (
     id INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('payment', 'fee', 'call')),
+    kind TEXT NOT NULL
+        CHECK (kind IN ('payment', 'fee', 'call', 'refund', 'chargeback', 'debt')),
     key TEXT,                           -- of a payment or a fee: the same again moves nothing
     call INTEGER,                       -- of a call: what it moved for which leg
     leg INTEGER,
@@ -261,6 +266,10 @@ CREATE TRIGGER posting_counts AFTER INSERT ON posting
 BEGIN
     UPDATE ledger_account SET balance = balance + NEW.amount WHERE id = NEW.account_id;
 END;
+CREATE TRIGGER posting_owes AFTER INSERT ON posting WHEN NEW.account_id <= -1000
+BEGIN
+    UPDATE ledger_account SET debt = debt - NEW.amount WHERE id = -1000 - NEW.account_id;
+END;
 CREATE TRIGGER posting_stays BEFORE UPDATE ON posting
 BEGIN SELECT raise(ABORT, 'postings are append-only'); END;
 CREATE TRIGGER posting_remains BEFORE DELETE ON posting
@@ -297,6 +306,78 @@ BEGIN
 END;
 CREATE TRIGGER hold_remains BEFORE DELETE ON hold
 BEGIN SELECT raise(ABORT, 'holds are never deleted'); END;
+
+-- Deposits, and mail about money ---------------------------------------------------------
+
+-- What is known of each deposit; what it moved stands in the ledger.
+CREATE TABLE deposit (
+    id TEXT PRIMARY KEY,                -- ours; the provider gives it back in each notice
+    method TEXT NOT NULL CHECK (method IN ('card', 'paypal', 'wire', 'manual')),
+    account_id INTEGER NOT NULL,        -- main account; outlives it
+    amount INTEGER NOT NULL CHECK (amount > 0),     -- asked; once it is credited: received
+    fee INTEGER NOT NULL DEFAULT 0 CHECK (fee >= 0),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'credited', 'failed', 'review')),
+    reference TEXT NOT NULL DEFAULT '', -- of the session, order or remittance
+    payment_id TEXT,                    -- the provider's id of the money itself
+    opened_utc_ms INTEGER NOT NULL,
+    changed_utc_ms INTEGER NOT NULL,
+    note TEXT NOT NULL DEFAULT '',
+    CHECK (state <> 'credited' OR payment_id IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX deposit_payment ON deposit (method, payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX deposit_account ON deposit (account_id);
+CREATE INDEX deposit_pending ON deposit (opened_utc_ms) WHERE state IN ('pending', 'review');
+
+-- Money of a deposit that went back: refunds and chargebacks.
+CREATE TABLE payment_return (
+    method TEXT NOT NULL,
+    id TEXT NOT NULL,                   -- ours for refunds that we ask for, else the provider's
+    kind TEXT NOT NULL CHECK (kind IN ('refund', 'chargeback')),
+    payment_id TEXT NOT NULL,
+    amount INTEGER NOT NULL CHECK (amount >= 0),
+    -- early: the notice came before the payment's; undone: the money came back to us
+    state TEXT NOT NULL CHECK (state IN ('early', 'asked', 'done', 'undone')),
+    from_funds INTEGER NOT NULL DEFAULT 0 CHECK (from_funds >= 0),
+    from_debt INTEGER NOT NULL DEFAULT 0 CHECK (from_debt >= 0),
+    reference TEXT NOT NULL DEFAULT '', -- the provider's id of a refund that we asked for
+    utc_ms INTEGER NOT NULL,
+    note TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (method, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX payment_return_payment ON payment_return (method, payment_id);
+
+CREATE TABLE mail_address (             -- whom a customer's mail goes to
+    account_id INTEGER PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE,
+    address TEXT NOT NULL CHECK (address <> ''),
+    language TEXT NOT NULL DEFAULT 'en' CHECK (language IN ('en', 'fr', 'es'))
+) STRICT;
+
+-- Mail to be sent, written in the transaction that it tells of.
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    token TEXT NOT NULL UNIQUE,         -- the Message-ID's, the same at every try
+    kind TEXT NOT NULL,                 -- which template
+    account_id INTEGER NOT NULL,
+    facts TEXT NOT NULL,                -- JSON that fills the template
+    utc_ms INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'failed')),
+    tries INTEGER NOT NULL DEFAULT 0,
+    due_utc_ms INTEGER NOT NULL,
+    error TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX outbox_waiting ON outbox (due_utc_ms) WHERE state = 'waiting';
+
+-- Once a crossing: what is below already, or does not fall, alerts nobody.
+CREATE TRIGGER balance_fell AFTER UPDATE OF balance ON ledger_account
+WHEN NEW.balance < OLD.alert_below AND OLD.balance >= OLD.alert_below AND OLD.id > 0
+BEGIN
+    INSERT INTO outbox (token, kind, account_id, facts, utc_ms, due_utc_ms)
+    SELECT lower(hex(randomblob(16))), 'low-balance', OLD.id,
+        json_object('balance', NEW.balance, 'threshold', OLD.alert_below), movement.utc_ms,
+        movement.utc_ms
+    FROM mail_address, (SELECT utc_ms FROM movement ORDER BY id DESC LIMIT 1) AS movement
+    WHERE account_id = OLD.id;
+END;
 
 -- Every change of configuration bumps the version ---------------------------------------
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_MS = 5_000
 """So long a connection waits for another process (the command line, say) to let go."""
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
-_STEPS = {1: Path(__file__).with_name("schema_2.sql")}
+_STEPS = {
+    number: Path(__file__).with_name(f"schema_{number + 1}.sql")
+    for number in range(1, SCHEMA_VERSION)
+}
 """Schema to what brings a store from there to the next."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from pathlib import Path
 
@@ -10,19 +9,8 @@ import pytest
 
 from host.store.sqlite import SCHEMA_VERSION, StoreError, open_reader, open_writer
 
-SCHEMA = Path(__file__).parents[3] / "host" / "store" / "schema.sql"
-ADDED = (
-    *("iax2 INTEGER", "iax2_secret", "call_token", "encryption", "trunk"),
-    *("username TEXT NOT NULL DEFAULT ''", "secret TEXT"),
-)
-
-
-def schema_1() -> str:
-    """The schema of the first release: without what came with IAX2."""
-    text = SCHEMA.read_text().replace(", 'iax2')", ")")
-    lines = [x for x in text.splitlines() if not x.strip().startswith(ADDED)]
-    text = "\n".join(lines).replace("CHECK (enabled IN (0, 1)),", "CHECK (enabled IN (0, 1))")
-    return re.sub(r",\s*\n\) STRICT", "\n) STRICT", text)
+SCHEMAS = Path(__file__).parent / "schemas"
+"""What stores of earlier releases began as, one file a schema."""
 
 
 def shape(conn: sqlite3.Connection) -> dict[str, object]:
@@ -41,12 +29,12 @@ def _unplaced(value: object) -> object:
     return sorted(value, key=str) if isinstance(value, list) else value
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
+@pytest.fixture(params=range(1, SCHEMA_VERSION))
+def old(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     path = tmp_path / "host.sqlite"
     conn = sqlite3.connect(path)
-    conn.executescript(schema_1())
-    conn.execute("PRAGMA user_version = 1")
+    conn.executescript((SCHEMAS / f"{request.param}.sql").read_text())
+    conn.execute(f"PRAGMA user_version = {request.param}")
     conn.execute("INSERT INTO account (username, ha1_md5, channels) VALUES ('alice', 'x', 7)")
     conn.execute("INSERT INTO pop (name) VALUES ('default')")
     conn.execute(
@@ -62,7 +50,7 @@ def old(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_store_of_the_first_release_is_brought_up_to_date(old: Path, tmp_path: Path) -> None:
+def test_a_store_of_an_earlier_release_is_brought_up_to_date(old: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         open_reader(old)
     conn, fresh = open_writer(old), open_writer(tmp_path / "fresh.sqlite")
@@ -78,6 +66,17 @@ def test_a_store_of_the_first_release_is_brought_up_to_date(old: Path, tmp_path:
     assert conn.execute("SELECT version FROM config").fetchone() == (before + 1,)
     with pytest.raises(sqlite3.IntegrityError):
         conn.execute("UPDATE carrier SET transport = 'sctp'")
+    for store in (conn, fresh):
+        store.execute("INSERT INTO ledger_account (id, kind) VALUES (-1001, 'debt')")
+        with pytest.raises(sqlite3.IntegrityError):
+            store.execute("INSERT INTO ledger_account (id, kind) VALUES (-9, 'gifts')")
+        store.execute(
+            "INSERT INTO movement (kind, key, utc_ms, debit_id, credit_id, amount) "
+            "VALUES ('chargeback', 'c', 0, -1001, -2, 5)"
+        )
+        assert store.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert store.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert conn.execute("SELECT debt FROM ledger_account WHERE id = 1").fetchone() == (5,)
     conn.close()
     open_writer(old).close()
     fresh.close()
