@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from firmware.wire.iax2 import Credentials
+from tests.bench import iax2_peer
 from tests.bench.figures import Figure
 from tests.bench.iax2load import Drive, Heard, Iax2End, SipEnd, setups, talk
 from tests.bench.processes import processor_s
@@ -31,6 +32,7 @@ def legs(
         if name not in wanted:
             continue
         runs: list[float] = []
+        peer_runs: list[float] = []
         for turn in range(rounds):
             with bed.serve(iax2=True) as host:
                 load, numbers, user = make()
@@ -49,38 +51,85 @@ def legs(
             note(what, Load(heard.calls, heard.ended, 0, heard.elapsed_s))
             _demand(what, heard)
             runs.append(cost_s * 1000 / (2 * heard.answered * heard.seconds))
-        yield Figure.of(name, runs)
+            if iax2_peer.have_peer() and name in _PEER_S:
+                peer_runs.append(_peer_leg(bed, seconds, name, turn, note))
+        yield Figure.of(name, runs, iax2_peer.NAME, peer_runs)
+
+
+_PEER_S = {"iax2_leg_cpu_ms": False, "iax2_trunk_leg_cpu_ms": True}
+"""What the peer is measured at, and whether over a trunk."""
+
+
+def _peer_leg(
+    bed: Bed, seconds: float, name: str, turn: int, note: Callable[[str, Load], None]
+) -> float:
+    """The same calls through the peer: CPU milliseconds a leg and second."""
+    trunk = _PEER_S[name]
+    called = tuple(bed.iax2_carrier) if trunk else bed.iax2_callee
+    with iax2_peer.serve(bed, trunk) as peer:
+        load = Drive(
+            Iax2End(bed.iax2_caller, bed.asterisk, trunk), Iax2End(called, bed.asterisk, trunk)
+        )
+        credentials = Credentials(TRUNK if trunk else IAX2_CALLER, SECRET)
+        try:
+            heard, cost_s = talk(
+                load, _numbers(), credentials, seconds, lambda: processor_s(peer.pid)
+            )
+        finally:
+            load.caller.close()
+            load.callee.close()
+    _demand(f"the peer, {name}, round {turn + 1}", heard)
+    return cost_s * 1000 / (2 * heard.answered * heard.seconds)
 
 
 def setup(
     bed: Bed, rounds: int, seconds: float, note: Callable[[str, Load], None]
 ) -> Iterator[Figure]:
     """CPU milliseconds of the host a call of two legs, from NEW to the CDR."""
-    runs: list[float] = []
     with bed.serve(iax2=True) as host:
         load, _, user = _between_devices(bed)
-        credentials = Credentials(user, SECRET)
-        try:
-            answered = ended = 0
-            for turn in range(rounds + 1):
-                numbers = [DID] * round(seconds * SETUP_RATE if turn else SETUP_RATE)
-                before = processor_s(host.pid)
-                all_answered, all_ended, elapsed_s = setups(
-                    load, numbers, credentials, SETUP_RATE, 1.0
-                )
-                cost_s = processor_s(host.pid) - before
-                made, over = all_answered - answered, all_ended - ended
-                answered, ended = all_answered, all_ended
-                what = f"iax2_setup_cpu_ms, round {turn}"
+        runs = _setups(load, Credentials(user, SECRET), rounds, seconds, host.pid, note)
+    peer_runs: list[float] = []
+    if iax2_peer.have_peer():
+        with iax2_peer.serve(bed, False) as peer:
+            load = Drive(
+                Iax2End(bed.iax2_caller, bed.asterisk), Iax2End(bed.iax2_callee, bed.asterisk)
+            )
+            credentials = Credentials(IAX2_CALLER, SECRET)
+            peer_runs = _setups(load, credentials, rounds, seconds, peer.pid, None)
+    yield Figure.of("iax2_setup_cpu_ms", runs, iax2_peer.NAME, peer_runs)
+
+
+def _setups(
+    load: Drive,
+    credentials: Credentials,
+    rounds: int,
+    seconds: float,
+    pid: int,
+    note: Callable[[str, Load], None] | None,
+) -> list[float]:
+    """CPU milliseconds a call of a process, round by round; `note` gets each load of ours."""
+    runs: list[float] = []
+    try:
+        answered = ended = 0
+        for turn in range(rounds + 1):
+            numbers = [DID] * round(seconds * SETUP_RATE if turn else SETUP_RATE)
+            before = processor_s(pid)
+            all_answered, all_ended, elapsed_s = setups(load, numbers, credentials, SETUP_RATE, 1.0)
+            cost_s = processor_s(pid) - before
+            made, over = all_answered - answered, all_ended - ended
+            answered, ended = all_answered, all_ended
+            what = f"iax2_setup_cpu_ms, round {turn}"
+            if note is not None:
                 note(what, Load(len(numbers), min(made, over), 0, elapsed_s))
-                if made < 0.999 * len(numbers):
-                    raise RuntimeError(f"{what}: {made} of {len(numbers)} calls were answered")
-                if turn:  # the first one warms up
-                    runs.append(cost_s * 1000 / len(numbers))
-        finally:
-            load.caller.close()
-            load.callee.close()
-    yield Figure.of("iax2_setup_cpu_ms", runs)
+            if made < 0.999 * len(numbers):
+                raise RuntimeError(f"{what}: {made} of {len(numbers)} calls were answered")
+            if turn:  # the first one warms up
+                runs.append(cost_s * 1000 / len(numbers))
+    finally:
+        load.caller.close()
+        load.callee.close()
+    return runs
 
 
 def _registered(bed: Bed) -> Iax2End:

@@ -58,6 +58,9 @@ _METHOD = """
   legs a call, CPU while all of them talk; a run in which more than 1 % of the frames is lost does
   not count. `iax2_setup_cpu_ms` is of calls with call token and MD5 to a registered telephone that
   talk for a second without sound.
+- The peer over IAX2 is Asterisk from Debian's sid, where `python3 tasks.py asterisk` has put it:
+  the same callers and called parties, call token and MD5, no log, media kept on it. It charges
+  nothing and stores nothing.
 - After every load the CDRs are held against what SIPp saw. At the end the host is killed by -9 in
   the middle of 200 calls a second and started again: each call that SIPp saw answered has to have
   exactly one CDR, whatever CDR SIPp saw no answer of must be of a call in flight at the kill, no
@@ -131,7 +134,7 @@ def markdown(
     missing = [one.name for one in MEASURES if all(f.measure is not one for f in figures)]
     if missing:
         lines += ["", f"Not measured in this run: {', '.join(missing)}."]
-    lines += ["", "The peer is Sippy's `b2bua_simple`."]
+    lines += ["", "The peer is Sippy's `b2bua_simple`, over IAX2 a current Asterisk."]
     if limits:
         lines += ["", "## What ended the search for the highest rate", ""]
         lines += [f"- {sentence}" for sentence in limits]

@@ -51,6 +51,7 @@ class Bed:
         self.iax2_host = (net[2], IAX2_PORT)
         self.iax2_caller, self.iax2_callee = (net[31], IAX2_PORT), (net[32], IAX2_PORT)
         self.iax2_carrier = Where(net[33], IAX2_PORT)
+        self.asterisk = (net[4], IAX2_PORT)
         numbers = [f"1514555{number:04}" for number in range(NUMBERS)]
         injected = write_injected(folder / "numbers.csv", numbers)
         users = [

@@ -21,8 +21,9 @@ PLACE = ROOT / ".loopstart" / "asterisk"
 _MODULES = "/usr/lib/x86_64-linux-gnu/asterisk/modules"
 _WANTED = """res_timing_timerfd res_crypto res_clioriginate codec_ulaw codec_alaw codec_gsm
     codec_g722 pbx_config func_callerid app_echo app_milliwatt app_dial app_senddtmf app_verbose
-    chan_iax2"""
-_PLAN = """
+    bridge_simple chan_iax2"""
+_QUIET, _LOUD = "warning,error", "notice,warning,error,verbose,dtmf"
+PLAN = """
 [host]
 exten => _X.,1,Ringing()
  same => n,Wait(0.3)
@@ -39,8 +40,14 @@ exten => _+X.,1,Goto(${EXTEN:1},1)
 """
 """What becomes of calls: from the host and from devices an echo, as a carrier 1004 Hz."""
 
+
+def have_asterisk() -> bool:
+    """Whether there is one, and we may start it."""
+    return (PLACE / "usr/sbin/asterisk").exists() and os.geteuid() == 0
+
+
 needs_asterisk = pytest.mark.skipif(
-    not (PLACE / "usr/sbin/asterisk").exists() or os.geteuid() != 0,
+    not have_asterisk(),
     reason="no Asterisk in its own root: python3 tasks.py asterisk (as root)",
 )
 
@@ -64,6 +71,8 @@ class Asterisk:
         general: more lines of [general], such as `register => ...`.
         peers: who may call and be called.
         codec: as Asterisk calls it.
+        plan: extensions.conf.
+        quiet: log warnings and errors alone.
     """
 
     def __init__(
@@ -73,20 +82,37 @@ class Asterisk:
         peers: tuple[Peer, ...],
         general: tuple[str, ...] = (),
         codec: str = "ulaw",
+        plan: str = PLAN,
+        quiet: bool = False,
     ) -> None:
         self.address = address
         self._inside = f"/run/loopstart-{os.getpid()}-{time.monotonic_ns()}"
         self._outside = PLACE / self._inside.removeprefix("/")
         for name in ("var", "etc"):
             (self._outside / name).mkdir(parents=True)
-        self._write(general, peers, codec)
+        self._write(general, peers, codec, plan, quiet)
         self._log_path = folder / "asterisk.log"
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command("-f", "-vvv"), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                self._command("-f", *([] if quiet else ["-vvv"])),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
 
-    def _write(self, general: tuple[str, ...], peers: tuple[Peer, ...], codec: str) -> None:
+    @property
+    def pid(self) -> int:
+        """Of its process; chroot has become it."""
+        return self._process.pid
+
+    def _write(
+        self,
+        general: tuple[str, ...],
+        peers: tuple[Peer, ...],
+        codec: str,
+        plan: str,
+        quiet: bool,
+    ) -> None:
         places = {"astetcdir": "etc", "astmoddir": ""}
         others = ["astdbdir", "astkeydir", "astagidir", "astspooldir", "astrundir", "astlogdir"]
         places |= dict.fromkeys(others, "var")
@@ -108,8 +134,8 @@ class Asterisk:
             "asterisk.conf": ["[directories]", *lines],
             "modules.conf": ["[modules]", "autoload=no"]
             + [f"load={name}.so" for name in _WANTED.split()],
-            "logger.conf": ["[logfiles]", "console => notice,warning,error,verbose,dtmf"],
-            "extensions.conf": [_PLAN],
+            "logger.conf": ["[logfiles]", f"console => {_QUIET if quiet else _LOUD}"],
+            "extensions.conf": [plan],
             "iax.conf": sections,
         }
         for name, content in files.items():
@@ -138,7 +164,7 @@ class Asterisk:
             RuntimeError: it has not.
         """
         until = time.monotonic() + seconds
-        while "Asterisk Ready" not in self.log:
+        while "running" not in self.do("core show uptime") and "Ready" not in self.log:
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"Asterisk did not start:\n{self.log[-2_000:]}")
             time.sleep(0.1)
