@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from typing import NamedTuple
 
 from host.charging.values import Ending, LegSettlement, Now
 
@@ -18,6 +19,18 @@ _CAUSE = 41
 """Q.850: temporary failure."""
 
 Settle = Callable[[sqlite3.Connection, Now, str, int, Ending], tuple[LegSettlement, ...]]
+
+
+class Beat(NamedTuple):
+    """A heartbeat of another host, and when it was first seen here."""
+
+    boot_id: str | None
+    """None: that host left none."""
+    mono_ms: int | None
+    """On the clock of that boot."""
+    seen_mono_ms: int
+    """On the clock of this one."""
+
 
 _SELECT_OPEN = """
 SELECT call.call_id, call.host_id, call.boot_id, started_utc_ms, started_mono_ms,
@@ -46,21 +59,32 @@ def recover(conn: sqlite3.Connection, now: Now, host_id: str, settle: Settle) ->
 
 
 def supervise(
-    conn: sqlite3.Connection, now: Now, host_id: str, boot_id: str, settle: Settle
+    conn: sqlite3.Connection, now: Now, boot_id: str, beats: dict[str, Beat], settle: Settle
 ) -> int:
-    """Settle open calls of any host that outlived twice the validity of their hold."""
+    """Settle open calls of any host that outlived twice the validity of their hold.
+
+    No age is taken from UTC, which may be stepped under a live call: calls of this boot are as
+    old as its monotonic clock says, those of another machine as old as they were at their host's
+    last heartbeat, by that host's own clock, and as this one has seen no further heartbeat since.
+
+    Args:
+        beats: what this process saw of other hosts; kept from one time to the next.
+    """
     count = 0
     for row in conn.execute(_SELECT_OPEN).fetchall():
-        _, its_host, its_boot, started, started_mono, answered, answered_mono = row[:7]
-        # Our own monotonic clock where it applies: UTC may be stepped under a live call.
-        own = its_host == host_id and its_boot == boot_id
-        if answered is None:
-            age_ms = now.mono_ms - started_mono if own else now.utc_ms - started
-            due_ms = 2 * SETUP_VALIDITY_MS
+        _, its_host, its_boot, _, started_mono, answered, answered_mono = row[:7]
+        granted, validity, beat_boot, _, beat_mono = row[7:]
+        began_ms = started_mono if answered is None else answered_mono
+        due_ms = 2 * SETUP_VALIDITY_MS if answered is None else granted + validity
+        if its_boot == boot_id:
+            age_ms = now.mono_ms - began_ms
         else:
-            age_ms = now.mono_ms - answered_mono if own else now.utc_ms - answered
-            granted, validity = row[7:9]
-            due_ms = granted + validity
+            beat = beats.get(its_host)
+            if beat is None or (beat.boot_id, beat.mono_ms) != (beat_boot, beat_mono):
+                beat = beats[its_host] = Beat(beat_boot, beat_mono, now.mono_ms)
+            # A machine that was started anew shows since when: the call is older than that.
+            at_beat_ms = (beat_mono or 0) - (began_ms if beat_boot == its_boot else 0)
+            age_ms = max(0, at_beat_ms) + now.mono_ms - beat.seen_mono_ms
         if age_ms > due_ms:
             _settle_to_heartbeat(conn, now, row, settle, "not renewed in time")
             count += 1

@@ -36,7 +36,7 @@ _CHARGE_RULES = {"out": Rule.CHARGE_OUT, "in": Rule.CHARGE_DID}
 
 
 class Charging:
-    """Charges the calls of one host. Holds no state of its own: all of it is in the store."""
+    """Charges the calls of one host. All state is in the store, but what it saw of other hosts."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Charging:
         self.boot_id = boot_id
         self.settings = settings
         self.rules_off = rules_off
+        self._beats: dict[str, recovery.Beat] = {}
 
     def authorize(
         self,
@@ -276,7 +277,7 @@ class Charging:
 
         Each is billed up to its host's last heartbeat. Returns how many there were.
         """
-        return recovery.supervise(conn, now, self.host_id, self.boot_id, self.settle)
+        return recovery.supervise(conn, now, self.boot_id, self._beats, self.settle)
 
     def _facts(self, now: Now, call: CallFacts) -> tuple[object, ...]:
         return (

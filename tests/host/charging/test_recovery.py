@@ -124,3 +124,54 @@ def test_a_renewed_call_and_one_that_rings_long_are_left_alone(tmp_path: Path) -
     world.ms = 601_000
     assert world.charging.supervise(world.conn, world.now) == 2
     world.sound()
+
+
+def another_machine(world: World) -> World:
+    """A host of another boot beside the first, its clocks set otherwise."""
+    other = World(world.path, host_id="host2", boot_id="boot2")
+    other.ms = -1_000_000
+    return other
+
+
+def test_a_stepped_utc_clock_ends_no_call_of_another_machine(tmp_path: Path) -> None:
+    world, _ = live_call(tmp_path, 24_000)
+    other = another_machine(world)
+    assert other.charging.supervise(other.conn, other.now) == 0
+    for _ in range(3):
+        world.ms += 30_000
+        world.renew("c1")
+        world.charging.heartbeat(world.conn, world.now)
+        other.ms += 30_000
+        stepped = other.now._replace(utc_ms=other.now.utc_ms + 90_000_000)
+        assert other.charging.supervise(other.conn, stepped) == 0
+    assert world.settle("c1", 114_000) == [CENT * 19 // 10]
+
+
+def test_a_machine_whose_heartbeat_stopped_is_settled_for_whatever_utc_says(tmp_path: Path) -> None:
+    world, alice = live_call(tmp_path, 24_000)
+    other = another_machine(world)
+    for elapsed, settled in ((0, 0), (30_000, 0), (95_000, 0), (97_000, 1), (98_000, 0)):
+        now = other.now._replace(utc_ms=0, mono_ms=other.now.mono_ms + elapsed)
+        assert other.charging.supervise(other.conn, now) == settled
+    assert other.cdrs("c1")[0]["billed_ms"] == 24_000
+    assert other.funds(alice).held == 0
+    other.sound()
+
+
+def test_a_live_machine_that_forgot_a_call_does_not_keep_its_channel(tmp_path: Path) -> None:
+    world, _ = live_call(tmp_path, 24_000)
+    other = another_machine(world)
+    assert other.charging.supervise(other.conn, other.now) == 0
+    world.ms = 121_000
+    world.charging.heartbeat(world.conn, world.now)
+    assert other.charging.supervise(other.conn, other.now) == 1
+    assert other.cdrs("c1")[0]["billed_ms"] == 60_000
+
+
+def test_a_call_of_the_boot_before_is_settled_by_another_machine(tmp_path: Path) -> None:
+    world, _ = live_call(tmp_path, 24_000)
+    other = another_machine(world)
+    world.conn.execute("UPDATE host SET boot_id = 'boot3', mono_ms = 119000")
+    assert other.charging.supervise(other.conn, other.now) == 0
+    world.conn.execute("UPDATE host SET mono_ms = 121000")
+    assert other.charging.supervise(other.conn, other.now) == 1
