@@ -97,7 +97,11 @@ class Host(Carrying):
         self.writer.call(lambda conn: self.charging.heartbeat(conn, self._now()))
         reader: sqlite3.Connection = open_reader(settings.database)
         self.directory = Directory(
-            reader, settings.sip.realm, self.rules_off, refreshed_by_user=True
+            reader,
+            settings.sip.realm,
+            self.rules_off,
+            refreshed_by_user=True,
+            utc_ms=lambda: self._now().utc_ms,
         )
         self.directory.refresh()
         self.registrar = Registrar(settings.sip, self._registered)

@@ -69,7 +69,7 @@ class StoredCalls:
     def _mark_answered(self, command: MarkAnswered) -> None:
         now, call = self._now(), command.call
         self.writer.submit(
-            lambda conn: self.charging.answered(conn, now, call.id, command.carrier),
+            lambda conn: self.charging.answered(conn, now, call.id, command.carrier, command.cost),
             lambda result: self.control.stored_answer(
                 call, not isinstance(result, BaseException), self.sip.now
             ),

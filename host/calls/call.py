@@ -6,7 +6,7 @@ from enum import IntEnum, auto
 from typing import NamedTuple
 
 from host.calls.commands import Contact, Failure, MediaMode
-from host.charging.values import BilledLeg, CallFacts, Ending, Grant
+from host.charging.values import BilledLeg, CallFacts, CarrierCost, Ending, Grant
 from host.numbering.values import Carrier
 
 
@@ -29,16 +29,23 @@ class State(IntEnum):
 class Leg:
     """One side of a call."""
 
-    __slots__ = ("agent", "call", "carrier", "is_caller", "progressed")
+    __slots__ = ("agent", "call", "carrier", "cost", "is_caller", "progressed")
 
     def __init__(
-        self, call: Call, is_caller: bool, agent: object = None, carrier: str = ""
+        self,
+        call: Call,
+        is_caller: bool,
+        agent: object = None,
+        carrier: str = "",
+        cost: CarrierCost | None = None,
     ) -> None:
         self.call = call
         self.is_caller = is_caller
         self.agent = agent
         """The protocol shell's own object; call control never looks inside."""
         self.carrier = carrier
+        self.cost = cost
+        """What that carrier charges us, where it is known."""
         self.progressed = False
 
 

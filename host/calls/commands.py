@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from host.charging.values import BilledLeg, CallFacts, Ending, Reason, Refusal
+from host.charging.values import BilledLeg, CallFacts, CarrierCost, Ending, Reason, Refusal
 from host.numbering.values import Carrier
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ class RecordRefusal(NamedTuple):
 class MarkAnswered(NamedTuple):
     call: Call
     carrier: str
+    cost: CarrierCost | None = None
+    """What the carrier charges us, where that is known."""
 
 
 class Renew(NamedTuple):

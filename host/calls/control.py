@@ -18,6 +18,7 @@ from host.calls.commands import (
     Authorize,
     CloseRelay,
     Command,
+    Contact,
     EndLeg,
     Failure,
     MarkAnswered,
@@ -380,8 +381,10 @@ class CallControl:
         offered = call.offered
         count = len(call.targets) if offered.parallel else 1
         for target in call.targets[:count]:
-            name = getattr(target, "name", "")
-            leg = Leg(call, False, carrier=name)
+            if isinstance(target, Contact):
+                leg = Leg(call, False)
+            else:
+                leg = Leg(call, False, carrier=target.name, cost=target.cost)
             call.attempts.append(leg)
             self.commands.append(
                 PlaceLeg(leg, target, offered.caller, offered.callee, offered.hops, call.placed_sdp)
@@ -416,7 +419,7 @@ class CallControl:
             if loser is not leg:
                 self.commands.append(EndLeg(loser, NORMAL_CLEARING))
         call.attempts.clear()
-        self.commands.append(MarkAnswered(call, leg.carrier))
+        self.commands.append(MarkAnswered(call, leg.carrier, leg.cost))
         self._arm_quota(call, now)
         self._through_relay(call, RelayStep("answer", leg), False, sdp, now)
 

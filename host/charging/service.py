@@ -15,6 +15,7 @@ from host.charging.rating import FREE, charge
 from host.charging.values import (
     BilledLeg,
     CallFacts,
+    CarrierCost,
     Ending,
     Grant,
     LegSettlement,
@@ -132,6 +133,7 @@ class Charging:
                     tariff.connect_fee,
                     leg.tariff_ref,
                     leg.route,
+                    leg.deck,
                 ),
             )
         if limits:
@@ -154,9 +156,34 @@ class Charging:
             ),
         )
 
-    def answered(self, conn: sqlite3.Connection, now: Now, call_id: str, carrier: str) -> None:
-        """Note when the call was answered, and by which carrier it goes. Counts once."""
-        conn.execute(sql.UPDATE_ANSWERED, (now.utc_ms, now.mono_ms, _text(carrier), call_id))
+    def answered(
+        self,
+        conn: sqlite3.Connection,
+        now: Now,
+        call_id: str,
+        carrier: str,
+        cost: CarrierCost | None = None,
+    ) -> None:
+        """Note when the call was answered, by which carrier it goes, and what that charges us if
+        it is known. Counts once."""
+        answer = (now.utc_ms, now.mono_ms, _text(carrier))
+        if cost is None:
+            conn.execute(sql.UPDATE_ANSWERED, (*answer, call_id))
+            return
+        tariff = cost.tariff
+        conn.execute(
+            sql.UPDATE_ANSWERED_AT_COST,
+            (
+                *answer,
+                cost.deck,
+                _text(cost.ref),
+                tariff.per_minute,
+                tariff.first_s,
+                tariff.step_s,
+                tariff.connect_fee,
+                call_id,
+            ),
+        )
 
     def renew(self, conn: sqlite3.Connection, now: Now, call_id: str) -> Grant:
         """Hold money for more talk (update request).
@@ -228,7 +255,8 @@ class Charging:
             )
         billed_ms = min(talk_ms, granted)
         settled = []
-        for _, _, _, _, _, leg, account_id, rate, first, step, fee, _, _ in rows:
+        for found in rows:
+            leg, account_id, rate, first, step, fee = found[5:11]
             if leg is None:
                 break
             tariff = Tariff(Money(rate), first, step, Money(fee))
@@ -241,6 +269,11 @@ class Charging:
             # The note of the answer was lost on its way to the store; the talk was not.
             answered_utc = now.utc_ms - talk_ms
         carrier = _text(ending.carrier)
+        takes, first, step, fee = rows[0][13:]
+        carrier_cost = None
+        if takes is not None:
+            # A carrier charges for what was talked, whatever we granted.
+            carrier_cost = charge(Tariff(Money(takes), first, step, Money(fee)), talk_ms)
         conn.execute(
             sql.UPDATE_ENDED,
             (
@@ -251,6 +284,7 @@ class Charging:
                 ending.ended_by,
                 answered_utc,
                 _text(ending.detail),
+                carrier_cost,
                 carrier,
                 carrier,
                 row,
@@ -295,9 +329,7 @@ class Charging:
 
     def _priced(self, leg: BilledLeg) -> BilledLeg:
         if self.rules_off and _CHARGE_RULES[leg.direction] in self.rules_off:
-            return BilledLeg(
-                leg.leg, leg.direction, leg.account_id, FREE, leg.tariff_ref, leg.route, leg.limits
-            )
+            return leg._replace(tariff=FREE)
         return leg
 
     def _answer_again(self, conn: sqlite3.Connection, call_id: str) -> Grant | Refusal:

@@ -16,13 +16,17 @@ VALUES (?, 'refused', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'refused', 'host', ?, ?)
 ON CONFLICT (call_id) DO NOTHING"""
 INSERT_LEG = """
 INSERT INTO leg (call, leg, direction, account_id, per_minute, first_s, step_s, connect_fee,
-    tariff_ref, route)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    tariff_ref, route, deck)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_HOLD = "INSERT INTO hold (call, leg, sequence, account_id, amount) VALUES (?, ?, ?, ?, ?)"
 SELECT_ANSWER = """
 SELECT state, granted_ms, renew_at_ms, final, reason, detail FROM call WHERE call_id = ?"""
 UPDATE_ANSWERED = """
 UPDATE call SET answered_utc_ms = ?, answered_mono_ms = ?, carrier = ?
+WHERE call_id = ? AND state = 'open' AND answered_utc_ms IS NULL"""
+UPDATE_ANSWERED_AT_COST = """
+UPDATE call SET answered_utc_ms = ?, answered_mono_ms = ?, carrier = ?, cost_deck = ?, cost_ref = ?,
+    cost_per_minute = ?, cost_first_s = ?, cost_step_s = ?, cost_connect_fee = ?
 WHERE call_id = ? AND state = 'open' AND answered_utc_ms IS NULL"""
 SELECT_RENEWAL = """
 SELECT id, state, granted_ms, renew_at_ms, final, max_talk_ms, sequence, answered_mono_ms
@@ -37,7 +41,8 @@ UPDATE call SET granted_ms = ?, renew_at_ms = ?, final = ?, validity_ms = ?, seq
 WHERE id = ?"""
 SELECT_SETTLEMENT = """
 SELECT call.id, state, granted_ms, answered_utc_ms, sequence, leg, leg.account_id, per_minute,
-    first_s, step_s, connect_fee, billed_ms, cost
+    first_s, step_s, connect_fee, billed_ms, cost, cost_per_minute, cost_first_s, cost_step_s,
+    cost_connect_fee
 FROM call LEFT JOIN leg ON leg.call = call.id WHERE call_id = ? ORDER BY leg"""
 RESOLVE_ONLY_HOLD = """
 UPDATE hold SET state = ? WHERE call = ? AND leg = ? AND sequence = 0 AND state = 'pending'"""
@@ -53,7 +58,7 @@ INSERT INTO movement (kind, call, leg, utc_ms, debit_id, credit_id, amount)
 VALUES ('call', ?, ?, ?, ?, -1, ?)"""
 UPDATE_ENDED = """
 UPDATE call SET state = 'ended', ended_utc_ms = ?, talk_ms = ?, disposition = ?, cause = ?,
-    ended_by = ?, answered_utc_ms = ?, detail = ?,
+    ended_by = ?, answered_utc_ms = ?, detail = ?, carrier_cost = ?,
     carrier = CASE ? WHEN '' THEN carrier ELSE ? END
 WHERE id = ?"""
 FREE_LIMITS = "DELETE FROM live_limit WHERE call = ?"

@@ -75,8 +75,7 @@ class Now(NamedTuple):
     """Milliseconds of this boot's monotonic clock; never steps back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(NamedTuple):
     """Price of talk time."""
 
     per_minute: Money
@@ -112,6 +111,18 @@ class BilledLeg(NamedTuple):
     route: str
     """`value`, `premium` or the DID's plan."""
     limits: tuple[Limit, ...] = ()
+    deck: int = 0
+    """The deck that the rate stands in, for the CDR; 0: in none."""
+
+
+class CarrierCost(NamedTuple):
+    """What a carrier charges us for a call."""
+
+    deck: int
+    """The carrier's deck that it stands in."""
+    ref: str
+    """Which rate of it: `north 1514`."""
+    tariff: Tariff
 
 
 class CallFacts(NamedTuple):

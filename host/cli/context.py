@@ -13,7 +13,7 @@ from typing import Any
 from host.charging.ledger import UnknownAccount
 from host.charging.values import Now
 from host.cli.output import Row, fail
-from host.numbering.deck import DeckError
+from host.numbering.deck_csv import DeckError
 from host.numbering.provisioning import ProvisioningError, seed
 from host.settings import Settings
 from host.store.sqlite import StoreError, open_reader, open_writer
@@ -73,7 +73,9 @@ def _sentences() -> Iterator[None]:
     try:
         yield
     except DeckError as error:
-        fail("\n       ".join(["nothing was imported:", *error.lines]))
+        more = error.count - len(error.lines)
+        rest = [f"and {more} more faults"] if more else []
+        fail("\n       ".join(["nothing was changed:", *error.lines, *rest]))
     except UnknownAccount as error:
         fail(f"{error.args[0]}: `account list` shows the accounts")
     except (ProvisioningError, StoreError, ValueError) as error:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from host.cli import carriers, money, numbers
+from host.cli import carriers, money, numbers, rates
 from host.cli.config import ConfigError, load
 from host.cli.context import Context
 from host.cli.output import fail
@@ -27,7 +27,7 @@ app.add_typer(numbers.account, name="account")
 app.add_typer(numbers.did, name="did")
 app.add_typer(numbers.pop, name="pop")
 app.add_typer(carriers.app, name="carrier")
-app.add_typer(money.rates, name="rates")
+app.add_typer(rates.app, name="rates")
 app.command("pay", epilog="Example: loopstart-host pay alice 15 --provider card --id ch_1")(
     money.pay
 )

@@ -1,125 +1,21 @@
-"""Commands: rates, pay, calls, cdr, ledger."""
+"""Commands: pay, calls, cdr, ledger."""
 
 from __future__ import annotations
 
 import secrets
-import sys
-import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from host.charging import ledger as books
 from host.charging.money import format_usd, parse_usd
 from host.charging.payments import fee_of
-from host.charging.rating import charge
-from host.charging.values import Refusal
 from host.cli.context import Context, now, rows_of
 from host.cli.output import fail, say, show, show_one
-from host.numbering.deck import DEFAULT_DECK, import_deck, read_deck
-from host.numbering.directory import Directory
 
-_GIVE_WAY_S = 0.02
-"""Between two parts of an import, so that the commits of calls come in between."""
-
-rates = typer.Typer(no_args_is_help=True, help="What calls cost.")
 cdr = typer.Typer(no_args_is_help=True, help="Calls that are over: one record a billed leg.")
 ledger = typer.Typer(no_args_is_help=True, help="The double-entry ledger.")
-
-
-@rates.command("import", epilog="Example: loopstart-host rates import deck.csv --replace")
-def rates_import(
-    ctx: typer.Context,
-    file: Annotated[
-        Path | None, typer.Argument(help="CSV with a header; the default deck if left out.")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Drop the rates that are not in the file.")
-    ] = False,
-) -> None:
-    """Put a deck of rates into force, all of it or nothing; calls go on meanwhile.
-
-    Columns: prefix, then value and premium (USD a minute; empty: not offered), and if wanted
-    destination, first_s, step_s, connect_fee, carriers (names, | between).
-    """
-    env: Context = ctx.obj
-    file = file or DEFAULT_DECK
-    with env.store() as conn:
-        try:
-            text = file.read_text("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            fail(f"{file} cannot be read ({error}): name a CSV file in UTF-8")
-        rows = read_deck(text.splitlines(keepends=True))
-        with Progress(
-            console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True
-        ) as bar:
-            task = bar.add_task("importing", total=len(rows))
-            total = import_deck(
-                conn,
-                rows,
-                replace=replace,
-                progress=lambda done: bar.update(task, completed=done),
-                give_way=lambda: time.sleep(_GIVE_WAY_S),
-            )
-    say(
-        f"{len(rows)} rates of {file.name} are in force, {total} in all",
-        as_json=env.json,
-        imported=len(rows),
-        total=total,
-    )
-
-
-@rates.command("list")
-def rates_list(ctx: typer.Context, prefix: Annotated[str, typer.Argument()] = "") -> None:
-    """The deck in force, or what of it begins with PREFIX."""
-    env: Context = ctx.obj
-    with env.reading() as conn:
-        rows = rows_of(
-            conn,
-            "SELECT prefix, destination, route, per_minute, first_s, step_s, connect_fee, "
-            "carriers FROM rate WHERE deck = (SELECT deck FROM config) "
-            "AND prefix GLOB ? || '*' ORDER BY prefix, route",
-            ("".join(c for c in prefix if c.isdigit()),),
-        )
-    columns = ("prefix", "destination", "route", "per_minute", "first_s", "step_s", "carriers")
-    show(rows, columns, as_json=env.json, empty="no such rates: `rates import FILE`")
-
-
-@rates.command("quote", epilog="Example: loopstart-host rates quote alice 5145550100 --seconds 90")
-def rates_quote(
-    ctx: typer.Context,
-    account: str,
-    number: str,
-    seconds: Annotated[int, typer.Option(min=0, max=10_000_000)] = 60,
-) -> None:
-    """What a call of this account would cost, and by which carriers it would go."""
-    env: Context = ctx.obj
-    with env.reading() as conn:
-        directory = Directory(conn, env.settings.sip.realm)
-        found = directory.account_by_username(account)
-        if found is None:
-            fail(f"no account {account!r}: `account list` shows them")
-        plan = directory.route_outgoing(found, number)
-    if isinstance(plan, Refusal):
-        fail(f"{account} cannot call {number}: {plan.reason.value} ({plan.detail})")
-    leg = plan.legs[0]
-    row = {
-        "number": plan.number,
-        "route": leg.route,
-        "rate": leg.tariff_ref,
-        "per_minute": leg.tariff.per_minute,
-        "first_s": leg.tariff.first_s,
-        "step_s": leg.tariff.step_s,
-        "connect_fee": leg.tariff.connect_fee,
-        "seconds": seconds,
-        "cost": charge(leg.tariff, seconds * 1000),
-        "carriers": ", ".join(one.name for one in plan.carriers),
-    }
-    show_one(row, as_json=env.json)
 
 
 def pay(

@@ -27,6 +27,10 @@ _MONEY = frozenset(
         "per_minute",
         "monthly",
         "connect_fee",
+        "carrier_cost",
+        "margin",
+        "american_callers",
+        "canadian_callers",
     )
 )
 

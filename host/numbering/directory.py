@@ -14,6 +14,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from host.charging.values import BilledLeg, Limit, Money, Reason, Refusal, Rule, Tariff
 from host.numbering.e164 import MAX_DIGITS, is_international, normalise, prefixes
+from host.numbering.least_cost import order
+from host.numbering.rates import Rate, Rates
 from host.numbering.values import Account, Carrier, IncomingPlan, OutgoingPlan, Route
 
 _CACHE_SIZE = 4_096
@@ -25,33 +27,20 @@ SELECT id, coalesce(parent_id, id), username,
         <> 'active' THEN 'blocked' ELSE status END,
     ha1_md5, ha1_sha256, route, premium_fallback, channels, calls_to_one_number, caller_id,
     address, port, contact, number_range, media, international, area_code, dial_rules, parent_id,
-    iax2, iax2_secret, call_token, encryption, trunk
+    iax2, iax2_secret, call_token, encryption, trunk,
+    below_cost OR coalesce((SELECT below_cost FROM account AS parent
+        WHERE parent.id = account.parent_id), 0)
 FROM account"""
 _CARRIER = """
 SELECT name, address, port, transport, prefix, media, codecs, username, secret, call_token,
     encryption, trunk FROM carrier"""
 _CANDIDATES = ", ".join("?" * MAX_DIGITS)
-_RATE = f"""
-SELECT prefix, destination, per_minute, first_s, step_s, connect_fee, carriers FROM rate
-WHERE deck = (SELECT deck FROM config) AND route = ? AND prefix IN ({_CANDIDATES})
-ORDER BY length(prefix) DESC LIMIT 1"""
 _DID = """
 SELECT number, plan, per_minute, first_s, step_s, channels, pop, account_id FROM did
 WHERE number = ?"""
 _DID_RANGE = f"""
 SELECT number, plan, per_minute, first_s, step_s, channels, pop, account_id FROM did
 WHERE is_range = 1 AND number IN ({_CANDIDATES}) ORDER BY length(number) DESC LIMIT 1"""
-
-
-class Rate(NamedTuple):
-    """The row of the deck that fits a number best."""
-
-    route: Route
-    prefix: str
-    destination: str
-    tariff: Tariff
-    carriers: tuple[str, ...]
-    """Names in order; empty: all carriers by their priority."""
 
 
 class _Cache(Generic[_V]):
@@ -105,26 +94,31 @@ class Directory:
         rules_off: frozenset[Rule] = frozenset(),
         *,
         refreshed_by_user: bool = False,
+        utc_ms: Callable[[], int] | None = None,
     ) -> None:
         """Read through `conn`, which nobody else uses meanwhile.
 
         With `refreshed_by_user` changes are noticed by `refresh` alone, which the user calls
-        once a call or registration; otherwise by each question.
+        once a call or registration; otherwise by each question. `utc_ms` says what time it is,
+        milliseconds since 1970 UTC: decks of rates take force by it. Without it the store is
+        asked, which takes longer.
         """
         self.realm = realm
         self._refreshed_by_user = refreshed_by_user
         self._conn = conn
         self._rules_off = rules_off
         self._version = -1
+        self._utc_ms = utc_ms or self._store_utc_ms
+        self._rates = Rates(conn)
+        self._below_cost: dict[Route, bool] = {}
+        """Routes that may be sold below cost."""
         self._accounts: _Cache[Account] = _Cache()
         self._carriers: _Cache[Carrier] = _Cache()
-        self._rates: _Cache[Rate] = _Cache()
         self._dids: _Cache[_Did] = _Cache()
         self._numbers: _Cache[tuple[str, ...]] = _Cache()
         self._plans: _Cache[OutgoingPlan | Refusal] = _Cache()
         """Plans of calls to the outside, by account and what it dialled."""
         self._in_order: tuple[Carrier, ...] = ()
-        self._longest_prefix = MAX_DIGITS
 
     def account_by_username(self, username: str) -> Account | None:
         """The account or sub-account of that name, whatever its status."""
@@ -161,6 +155,11 @@ class Directory:
         assert plan is not None
         return plan
 
+    def plan_outgoing(self, account: Account, dialled: str) -> OutgoingPlan | Refusal:
+        """As `route_outgoing`, for an account that is in no store; nothing is remembered."""
+        self._refresh()
+        return self._plan_outgoing(account, dialled)
+
     def _plan_outgoing(self, account: Account, dialled: str) -> OutgoingPlan | Refusal:
         if account.status != "active":
             return Refusal(Reason.BLOCKED, f"account {account.username} is {account.status}")
@@ -176,9 +175,11 @@ class Directory:
         rate = self._choose_rate(account, number)
         if rate is None:
             return Refusal(Reason.NO_DESTINATION, f"no {account.route} rate for {number}")
-        carriers = self._carriers_of(rate)
-        if not carriers:
-            return Refusal(Reason.NO_CARRIER, f"no carrier for {rate.destination or number}")
+        carriers = self._carriers_of(account, rate, number[1:])
+        if isinstance(carriers, Refusal):
+            where = self._rates.destination(rate)
+            told = f"{carriers.detail} for {number}{f' ({where})' if where else ''}"
+            return Refusal(carriers.reason, told)
         billing = f"account:{account.billing_id}"
         leg = BilledLeg(
             leg=0,
@@ -191,6 +192,7 @@ class Directory:
                 Limit(f"{billing}:out", account.channels, Reason.ACCOUNT_CHANNELS),
                 Limit(f"{billing}:to:{number}", account.calls_to_one_number, Reason.ONE_NUMBER),
             ),
+            deck=rate.deck,
         )
         return OutgoingPlan(number, (leg,), carriers)
 
@@ -253,30 +255,37 @@ class Directory:
     def rate(self, route: Route, number: str) -> Rate | None:
         """The longest prefix of `number` (E.164) in the deck of one route, if it is offered."""
         self._refresh()
-        digits = number.lstrip("+")[: self._longest_prefix]
-        return self._rates.get((route, digits), lambda: self._rate(route, digits))
+        return self._rates.find(route, number.removeprefix("+"))
 
     def _choose_rate(self, account: Account, number: str) -> Rate | None:
         route: Route = "value" if Rule.ROUTE_CHOICE in self._rules_off else account.route
-        rate = self.rate(route, number)
+        rate = self._rates.find(route, number[1:])
         if rate is None and route == "value" and account.premium_fallback:
-            rate = self.rate("premium", number)
+            rate = self._rates.find("premium", number[1:])
         return rate
 
-    def _carriers_of(self, rate: Rate) -> tuple[Carrier, ...]:
-        if not rate.carriers:
-            return self._in_order
-        by_name = {carrier.name: carrier for carrier in self._in_order}
-        return tuple(by_name[name] for name in rate.carriers if name in by_name)
+    def _carriers_of(
+        self, account: Account, rate: Rate, digits: str
+    ) -> tuple[Carrier, ...] | Refusal:
+        """Those that the rate names, or all, cheapest first."""
+        carriers = self._in_order
+        if rate.carriers:
+            by_name = {carrier.name: carrier for carrier in carriers}
+            carriers = tuple(by_name[name] for name in rate.carriers if name in by_name)
+        costs = [self._rates.cost(carrier.name, digits) for carrier in carriers]
+        allowed = account.below_cost or self._below_cost[rate.route] or self._rates.below_cost
+        return order(carriers, costs, rate.tariff, below_cost=allowed)
 
     def _refresh(self) -> None:
         if not self._refreshed_by_user:
             self.refresh()
 
     def refresh(self) -> None:
-        """Drop what is remembered if the configuration changed; one cheap look-up if not."""
+        """Drop what is remembered if the configuration changed, or a deck's hour has come; one
+        cheap look-up if not."""
         (version,) = self._conn.execute("SELECT version FROM config").fetchone()
-        if version == self._version:
+        now, rates = self._utc_ms(), self._rates
+        if version == self._version and rates.from_ms <= now < rates.until_ms:
             return
         # Caches are filled from what is in force now or later; a change in between only
         # means that they are dropped once more at the next question.
@@ -284,7 +293,6 @@ class Directory:
         for cache in (
             self._accounts,
             self._carriers,
-            self._rates,
             self._dids,
             self._numbers,
             self._plans,
@@ -294,10 +302,17 @@ class Directory:
             _carrier(row)
             for row in self._conn.execute(_CARRIER + " WHERE enabled = 1 ORDER BY priority, name")
         )
-        (longest,) = self._conn.execute(
-            "SELECT max(length(prefix)) FROM rate WHERE deck = (SELECT deck FROM config)"
+        value, premium = self._conn.execute(
+            "SELECT value_below_cost, premium_below_cost FROM config"
         ).fetchone()
-        self._longest_prefix = longest or 1
+        self._below_cost = {"value": bool(value), "premium": bool(premium)}
+        rates.load(now)
+
+    def _store_utc_ms(self) -> int:
+        (now,) = self._conn.execute(
+            "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+        ).fetchone()
+        return int(now)
 
     def _account(self, where: str, values: tuple[object, ...]) -> Account | None:
         row = self._conn.execute(f"{_ACCOUNT} WHERE {where} LIMIT 1", values).fetchone()
@@ -334,6 +349,7 @@ class Directory:
             call_token=row[22],
             encryption=row[23],
             trunk=bool(row[24]),
+            below_cost=bool(row[25]),
         )
 
     def _carrier_from(self, address: str, port: int, iax2: bool) -> Carrier | None:
@@ -343,18 +359,6 @@ class Directory:
             (address, port, iax2),
         ).fetchone()
         return None if row is None else _carrier(row)
-
-    def _rate(self, route: Route, digits: str) -> Rate | None:
-        row = self._conn.execute(_RATE, (route, *_candidates(digits))).fetchone()
-        if row is None or row[2] is None:
-            return None
-        return Rate(
-            route,
-            row[0],
-            row[1],
-            Tariff(Money(row[2]), row[3], row[4], Money(row[5])),
-            tuple(filter(None, row[6].split(","))),
-        )
 
     def _did(self, number: str) -> _Did | None:
         row = self._conn.execute(_DID, (number,)).fetchone()

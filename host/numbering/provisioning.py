@@ -6,24 +6,22 @@ transactions. What cannot be done raises ProvisioningError, a sentence with what
 
 from __future__ import annotations
 
-import csv
 import ipaddress
 import re
 import sqlite3
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from host.charging.money import parse_usd
 from host.charging.values import Money
-from host.numbering.deck import DEFAULT_DECK, import_deck, read_deck
+from host.numbering.deck import DEFAULT_DECK, import_deck, transaction
 from host.numbering.e164 import normalise, parse_rules
+from host.numbering.offers import Offer, find_offer
 from host.numbering.passwords import ha1
 from host.numbering.values import Carrier, Plan
 
 CHANNELS: dict[Plan, int] = {"per-minute": 25, "flat": 2, "international": 2}
 """Simultaneous calls of a DID, by its plan."""
 
-_OFFERS = Path(__file__).parent / "decks" / "did.csv"
+_CUSTOMERS_DECK = "SELECT 1 FROM deck WHERE carrier = '' AND state = 'ready' LIMIT 1"
 _ACCOUNT_COLUMNS = frozenset(
     (
         "status",
@@ -43,6 +41,7 @@ _ACCOUNT_COLUMNS = frozenset(
         "call_token",
         "encryption",
         "trunk",
+        "below_cost",
     )
 )
 
@@ -51,22 +50,18 @@ class ProvisioningError(ValueError):
     """What was asked for cannot be done; the text says why and what to do."""
 
 
-class Offer(NamedTuple):
-    """The price of a DID."""
-
-    monthly: Money
-    per_minute: Money
-
-
 def seed(conn: sqlite3.Connection) -> None:
     """Give an empty store what a host cannot do without: a POP and a deck of rates."""
     conn.execute(
         "INSERT INTO pop SELECT 'default', 'made at the first start' "
         "WHERE NOT EXISTS (SELECT 1 FROM pop)"
     )
-    (deck,) = conn.execute("SELECT deck FROM config").fetchone()
-    if deck == 0:
-        import_deck(conn, read_deck(DEFAULT_DECK.read_text("utf-8").splitlines()))
+    if conn.execute(_CUSTOMERS_DECK).fetchone() is None:
+        with transaction(conn):
+            # Two programs that start at once: the second one finds what the first one did.
+            if conn.execute(_CUSTOMERS_DECK).fetchone() is None:
+                with DEFAULT_DECK.open(encoding="utf-8", newline="") as lines:
+                    import_deck(conn, lines, utc_ms=lambda: 0, name="default")
 
 
 def add_account(
@@ -107,7 +102,7 @@ def add_account(
 def set_account(conn: sqlite3.Connection, username: str, **columns: Any) -> None:
     """Change what stands in an account: any of status, route, premium_fallback, international,
     channels, calls_to_one_number, caller_id, area_code, dial_rules, address, port, contact,
-    number_range, media, call_token, encryption, trunk."""
+    number_range, media, call_token, encryption, trunk, below_cost."""
     account_row(conn, username)
     columns = _checked(columns)
     if not columns:
@@ -288,18 +283,10 @@ def add_carrier(
 
 
 def remove_carrier(conn: sqlite3.Connection, name: str) -> None:
-    """Remove a carrier; rates that name it go on with their others."""
+    """Remove a carrier with its decks; rates that name it go on with their others."""
+    conn.execute("UPDATE deck SET state = 'withdrawn' WHERE carrier = ? AND carrier <> ''", (name,))
     if not conn.execute("DELETE FROM carrier WHERE name = ?", (name,)).rowcount:
         raise ProvisioningError(f"no carrier {name!r}: `carrier list` shows them")
-
-
-def find_offer(number: str, plan: str) -> Offer | None:
-    """The price of a new DID with this number on this plan, if there is one in the list."""
-    with _OFFERS.open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row["plan"] == plan and number[1:].startswith(tuple(row["prefixes"].split())):
-                return Offer(parse_usd(row["monthly"]), parse_usd(row["per_minute"]))
-    return None
 
 
 def _checked(columns: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from host.charging.values import BilledLeg
+from host.charging.values import BilledLeg, CarrierCost
 
 Route = Literal["value", "premium"]
 Plan = Literal["per-minute", "flat", "international"]
@@ -56,6 +56,8 @@ class Account:
     """Of its calls over IAX2."""
     trunk: bool = False
     """Voice to it goes in meta frames, many calls in one datagram (RFC 5456, 8.1.3)."""
+    below_cost: bool = False
+    """Its calls go out even where a carrier charges more than they bring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Carrier:
     encryption: Encryption = "no"
     trunk: bool = False
     """As of an account; over IAX2 alone."""
+    cost: CarrierCost | None = None
+    """What it charges us for the number of a plan; None: not known."""
 
     @property
     def bridged(self) -> bool:
@@ -92,7 +96,7 @@ class OutgoingPlan:
     """E.164 with `+`."""
     legs: tuple[BilledLeg, ...]
     carriers: tuple[Carrier, ...]
-    """In order; the next one is tried on 5xx, 408 and time-out."""
+    """Cheapest first; the next one is tried on 5xx, 408 and time-out."""
 
 
 @dataclass(frozen=True, slots=True)

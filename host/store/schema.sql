@@ -10,9 +10,10 @@ PRAGMA application_id = 0x4C6F6F70;
 CREATE TABLE config (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     version INTEGER NOT NULL,           -- grows with every change; caches are dropped by it
-    deck INTEGER NOT NULL               -- the deck of rates in force; 0: none yet
-) STRICT;
-INSERT INTO config VALUES (1, 1, 0);
+    value_below_cost INTEGER NOT NULL DEFAULT 0 CHECK (value_below_cost IN (0, 1)),
+    premium_below_cost INTEGER NOT NULL DEFAULT 0 CHECK (premium_below_cost IN (0, 1))
+) STRICT;                               -- 1: the route may sell for less than a carrier takes
+INSERT INTO config (id, version) VALUES (1, 1);
 
 CREATE TABLE pop (
     name TEXT PRIMARY KEY,
@@ -46,6 +47,7 @@ CREATE TABLE account (
     call_token TEXT NOT NULL DEFAULT 'yes' CHECK (call_token IN ('yes', 'no', 'auto')),
     encryption TEXT NOT NULL DEFAULT 'no' CHECK (encryption IN ('no', 'offer', 'require')),
     trunk INTEGER NOT NULL DEFAULT 0 CHECK (trunk IN (0, 1)),   -- voice goes in meta frames
+    below_cost INTEGER NOT NULL DEFAULT 0 CHECK (below_cost IN (0, 1)),  -- may be sold below cost
     CHECK (parent_id <> id)
 ) STRICT;
 CREATE UNIQUE INDEX account_address ON account (address, port) WHERE address <> '';
@@ -84,20 +86,44 @@ CREATE TABLE carrier (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX carrier_source ON carrier (address, source_port);
 
--- A new deck is written beside the one in force and then put into force in one step, so that
--- a long import neither shows half of itself nor keeps calls from the store.
+-- A deck of rates: what customers pay, or what a carrier charges us. It is written beside those
+-- in force and becomes ready in one step, so that a long import neither shows half of itself nor
+-- keeps calls from the store. Of the ready decks of one carrier, or of the customers, the one with
+-- the latest `effective_utc_ms` that has come is in force (the higher id if two have the same).
+CREATE TABLE deck (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,   -- its version, which CDRs name; never used again
+    carrier TEXT NOT NULL DEFAULT '',       -- whose charges these are; empty: what customers pay
+    name TEXT NOT NULL DEFAULT '',          -- the file that it came from
+    state TEXT NOT NULL CHECK (state IN ('loading', 'ready', 'withdrawn', 'dropped')),
+    effective_utc_ms INTEGER NOT NULL,
+    touched_utc_ms INTEGER NOT NULL,        -- the import's last sign of life, then its end
+    rates INTEGER NOT NULL DEFAULT 0,
+    below_cost INTEGER NOT NULL DEFAULT 0 CHECK (below_cost IN (0, 1)),  -- may be sold below cost
+    changes INTEGER NOT NULL DEFAULT 0      -- grows with every change of its rates once it is ready
+) STRICT;
+
 CREATE TABLE rate (
     deck INTEGER NOT NULL,
-    route TEXT NOT NULL CHECK (route IN ('value', 'premium')),
+    route TEXT NOT NULL CHECK (route IN ('value', 'premium', 'cost')),
     prefix TEXT NOT NULL CHECK (prefix <> '' AND prefix NOT GLOB '*[^0-9]*'),
     destination TEXT NOT NULL DEFAULT '',
     per_minute INTEGER CHECK (per_minute >= 0),     -- NULL: not offered on this route
     first_s INTEGER NOT NULL DEFAULT 6 CHECK (first_s > 0),
     step_s INTEGER NOT NULL DEFAULT 6 CHECK (step_s > 0),
     connect_fee INTEGER NOT NULL DEFAULT 0 CHECK (connect_fee >= 0),
-    carriers TEXT NOT NULL DEFAULT '',  -- names in order, comma between; empty: by priority
+    carriers TEXT NOT NULL DEFAULT '',  -- names in order, comma between; empty: all
     PRIMARY KEY (deck, route, prefix)
 ) STRICT, WITHOUT ROWID;
+
+-- The rates of one deck and route packed for look-up (host/numbering/rate_index.py), in parts.
+-- It is derived: without it the host makes it from the rates.
+CREATE TABLE rate_index (
+    deck INTEGER NOT NULL,
+    route TEXT NOT NULL,
+    part INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (deck, route, part)
+) STRICT;
 
 -- Calls --------------------------------------------------------------------------------
 
@@ -156,6 +182,14 @@ CREATE TABLE call (
     carrier TEXT NOT NULL DEFAULT '',
     reason TEXT NOT NULL DEFAULT '',    -- of a refusal
     detail TEXT NOT NULL DEFAULT '',
+    -- What the carrier that took the call charges us: NULL where that is not known.
+    cost_deck INTEGER,
+    cost_ref TEXT NOT NULL DEFAULT '',
+    cost_per_minute INTEGER CHECK (cost_per_minute >= 0),
+    cost_first_s INTEGER CHECK (cost_first_s > 0),
+    cost_step_s INTEGER CHECK (cost_step_s > 0),
+    cost_connect_fee INTEGER CHECK (cost_connect_fee >= 0),
+    carrier_cost INTEGER CHECK (carrier_cost >= 0),
     CHECK (state = 'open' OR ended_utc_ms IS NOT NULL)
 ) STRICT;
 CREATE INDEX call_open ON call (host_id) WHERE state = 'open';
@@ -173,6 +207,7 @@ CREATE TABLE leg (
     route TEXT NOT NULL,
     billed_ms INTEGER CHECK (billed_ms >= 0),   -- NULL until it is settled
     cost INTEGER CHECK (cost >= 0),
+    deck INTEGER NOT NULL DEFAULT 0,    -- the deck that `tariff_ref` stands in; 0: in none
     PRIMARY KEY (call, leg)
 ) STRICT, WITHOUT ROWID;
 
@@ -195,6 +230,10 @@ SELECT call.id AS id, call.call_id AS call_id, leg.leg AS leg, call.account AS a
     call.talk_ms AS talk_ms, coalesce(leg.billed_ms, 0) AS billed_ms,
     coalesce(leg.cost, 0) AS cost, coalesce(leg.per_minute, 0) AS per_minute,
     coalesce(leg.tariff_ref, '') AS tariff_ref, coalesce(leg.route, '') AS route,
+    coalesce(leg.deck, 0) AS deck,
+    CASE leg.direction WHEN 'out' THEN call.carrier_cost END AS carrier_cost,
+    CASE leg.direction WHEN 'out' THEN leg.cost - call.carrier_cost END AS margin,
+    call.cost_ref AS cost_ref, call.cost_deck AS cost_deck,
     call.disposition AS disposition, call.cause AS cause, call.ended_by AS ended_by,
     call.carrier AS carrier, call.reason AS reason, call.detail AS detail,
     call.host_id AS host_id
@@ -399,14 +438,29 @@ CREATE TRIGGER carrier_changed AFTER UPDATE ON carrier
 BEGIN UPDATE config SET version = version + 1; END;
 CREATE TRIGGER carrier_removed AFTER DELETE ON carrier
 BEGIN UPDATE config SET version = version + 1; END;
-CREATE TRIGGER deck_changed AFTER UPDATE OF deck ON config WHEN NEW.deck <> OLD.deck
+CREATE TRIGGER route_changed AFTER UPDATE OF value_below_cost, premium_below_cost ON config
 BEGIN UPDATE config SET version = version + 1; END;
-CREATE TRIGGER rate_in_force_added AFTER INSERT ON rate
-WHEN NEW.deck = (SELECT deck FROM config)
+CREATE TRIGGER deck_added AFTER INSERT ON deck WHEN NEW.state = 'ready'
 BEGIN UPDATE config SET version = version + 1; END;
-CREATE TRIGGER rate_in_force_changed AFTER UPDATE ON rate
-WHEN NEW.deck = (SELECT deck FROM config)
+CREATE TRIGGER deck_changed AFTER UPDATE OF state, effective_utc_ms, below_cost, changes ON deck
 BEGIN UPDATE config SET version = version + 1; END;
-CREATE TRIGGER rate_in_force_removed AFTER DELETE ON rate
-WHEN OLD.deck = (SELECT deck FROM config)
-BEGIN UPDATE config SET version = version + 1; END;
+
+-- A deck that is ready and has its rates changed is packed anew.
+CREATE TRIGGER rate_added AFTER INSERT ON rate
+WHEN (SELECT state FROM deck WHERE id = NEW.deck) = 'ready'
+BEGIN
+    DELETE FROM rate_index WHERE deck = NEW.deck;
+    UPDATE deck SET changes = changes + 1 WHERE id = NEW.deck;
+END;
+CREATE TRIGGER rate_changed AFTER UPDATE ON rate
+WHEN (SELECT state FROM deck WHERE id = NEW.deck) = 'ready'
+BEGIN
+    DELETE FROM rate_index WHERE deck = NEW.deck;
+    UPDATE deck SET changes = changes + 1 WHERE id = NEW.deck;
+END;
+CREATE TRIGGER rate_removed AFTER DELETE ON rate
+WHEN (SELECT state FROM deck WHERE id = OLD.deck) = 'ready'
+BEGIN
+    DELETE FROM rate_index WHERE deck = OLD.deck;
+    UPDATE deck SET changes = changes + 1 WHERE id = OLD.deck;
+END;

@@ -55,7 +55,7 @@ def test_from_an_empty_file_to_a_quote(operator: Operator) -> None:
     made = operator.json("account", "add", "alice", "--route", "value")
     assert len(made["password"]) == 16
     operator.run("carrier", "add", "north", "192.0.2.9")
-    quote = operator.json("rates", "quote", "alice", "5145550100", "--seconds", "27")
+    quote = operator.json("rates", "quote", "5145550100", "--account", "alice", "--seconds", "27")
     assert (quote["number"], quote["cost"]) == ("+15145550100", "0.0026")
     assert quote["carriers"] == "north"
     assert "no carrier" not in operator.text("carrier", "list")

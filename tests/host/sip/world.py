@@ -278,7 +278,10 @@ class World:
                 ("premium", "1212", "New York", 1_000_000),
             ],
         )
-        conn.execute("UPDATE config SET deck = 1")
+        conn.execute(
+            "INSERT INTO deck (id, state, effective_utc_ms, touched_utc_ms) "
+            "VALUES (1, 'ready', 0, 0)"
+        )
         conn.execute("COMMIT")
 
     # --- what an operator does ---

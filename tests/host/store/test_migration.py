@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -14,13 +15,13 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 
 def shape(conn: sqlite3.Connection) -> dict[str, object]:
-    """Tables with their columns, and everything else by its name."""
+    """Tables with their columns, and the text of everything else."""
     found: dict[str, object] = {}
-    for kind, name in conn.execute("SELECT type, name FROM sqlite_schema").fetchall():
+    for kind, name, sql in conn.execute("SELECT type, name, sql FROM sqlite_schema").fetchall():
         found[f"{kind} {name}"] = (
             sorted(row[1:] for row in conn.execute(f"SELECT * FROM pragma_table_info('{name}')"))
             if kind == "table"
-            else True
+            else re.sub(r"\s+", " ", sql or "")
         )
     return {key: _unplaced(value) for key, value in found.items()}
 
@@ -45,6 +46,20 @@ def old(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
         "INSERT INTO carrier (name, address, port, transport, source_port) "
         "VALUES ('north', '192.0.2.9', 5062, 'tcp', 0)"
     )
+    if request.param <= 3:  # one deck was in force, and what a broken import left
+        conn.executemany(
+            "INSERT INTO rate (deck, route, prefix, per_minute) VALUES (?, 'value', '1514', ?)",
+            ((4, 520_000), (5, 530_000)),
+        )
+        conn.execute("UPDATE config SET deck = 5")
+    else:
+        conn.execute(
+            "INSERT INTO deck (id, state, effective_utc_ms, touched_utc_ms, rates) "
+            "VALUES (5, 'ready', 0, 0, 1)"
+        )
+        conn.execute(
+            "INSERT INTO rate (deck, route, prefix, per_minute) VALUES (5, 'value', '1514', 530000)"
+        )
     conn.commit()
     conn.close()
     return path
@@ -61,6 +76,10 @@ def test_a_store_of_an_earlier_release_is_brought_up_to_date(old: Path, tmp_path
     row = conn.execute("SELECT name, address, port, transport, trunk FROM carrier")
     assert row.fetchall() == [("north", "192.0.2.9", 5062, "tcp", 0)]
     assert conn.execute("SELECT account_id FROM did").fetchall() == [(1,)]
+    row = conn.execute("SELECT id, state, effective_utc_ms, rates FROM deck")
+    assert row.fetchall() == [(5, "ready", 0, 1)]
+    row = conn.execute("SELECT deck, route, prefix, per_minute FROM rate")
+    assert row.fetchall() == [(5, "value", "1514", 530_000)]
     (before,) = conn.execute("SELECT version FROM config").fetchone()
     conn.execute("UPDATE carrier SET transport = 'iax2'")
     assert conn.execute("SELECT version FROM config").fetchone() == (before + 1,)
