@@ -2,7 +2,9 @@
 
 A customer's balance is what we owe the customer. A payment moves from `payments` to the
 customer, a call from the customer to `revenue`; every movement is two postings that sum to
-zero, which the database's own triggers make and keep.
+zero, which the database's own triggers make and keep. What a customer owes, since a payment
+went back that was spent already, stands in a debt account of its own: nothing is available
+until it is repaid.
 """
 
 from __future__ import annotations
@@ -15,6 +17,11 @@ from host.charging.values import Money, Now, Reason, Refusal, Tariff
 
 REVENUE_ID = -1
 PAYMENTS_ID = -2
+DEBTS_FROM = -1000
+"""A customer's debt account is this less the customer's number."""
+
+
+_NOTHING = Money(0)
 
 
 class Balance(NamedTuple):
@@ -25,7 +32,9 @@ class Balance(NamedTuple):
     held: Money
     """Of it, what live calls have reserved."""
     available: Money
-    """`funds` less `held`."""
+    """`funds` less `held` and `debt`; never below 0."""
+    debt: Money = _NOTHING
+    """Owed to us, since a payment went back after it was spent; the next payment repays it."""
 
 
 class UnknownAccount(LookupError):
@@ -40,37 +49,87 @@ def pay(
     provider: str,
     provider_id: str,
     note: str = "",
+    fee: Money = _NOTHING,
 ) -> bool:
     """Credit a payment to a main account, once for each payment id of the provider.
+
+    Args:
+        amount: what was received.
+        fee: of it, what we keep; the rest repays the debt, if there is one, and is credited.
 
     Returns:
         True when it was credited; False when this very payment was credited before.
 
     Raises:
-        ValueError: the amount is not above zero, provider or its id is empty, or the same
+        ValueError: the amount is not above the fee, provider or its id is empty, or the same
             payment id came before with another amount or for another account.
         UnknownAccount: there is no such main account.
     """
     if amount <= 0:
         raise ValueError(f"a payment is above zero: {amount}")
+    if not 0 <= fee < amount:
+        raise ValueError(f"a fee of {fee} leaves nothing of {amount}")
     if not provider or not provider_id:
         raise ValueError("a payment needs its provider and the provider's id for it")
-    _funds(conn, account_id)
-    key = f"payment:{provider}:{provider_id}"
-    moved = conn.execute(
-        "INSERT INTO movement (key, kind, utc_ms, debit_id, credit_id, amount, note) "
-        "VALUES (?, 'payment', ?, ?, ?, ?, ?) ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING",
-        (key, now.utc_ms, PAYMENTS_ID, account_id, amount, note),
-    ).rowcount
-    if moved:
-        return True
-    before = conn.execute("SELECT credit_id, amount FROM movement WHERE key = ?", (key,)).fetchone()
-    if before != (account_id, amount):
-        raise ValueError(
-            f"payment {provider_id} of {provider} was credited before, {before[1]} units to "
-            f"account {before[0]}: the same id cannot stand for another payment"
-        )
-    return False
+    debt = _funds(conn, account_id)[2]
+    payment = f"{provider}:{provider_id}"
+    debt_id = DEBTS_FROM - account_id
+    before = conn.execute(
+        "SELECT max(iif(credit_id > 0, credit_id, iif(credit_id < ?, ? - credit_id, 0))), "
+        "sum(amount) FROM movement WHERE debit_id = ? AND key IN (?, ?, ?)",
+        (
+            DEBTS_FROM,
+            DEBTS_FROM,
+            PAYMENTS_ID,
+            f"payment:{payment}",
+            f"debt:{payment}",
+            f"fee:{payment}",
+        ),
+    ).fetchone()
+    if before[1] is not None:
+        if before != (account_id, amount):
+            raise ValueError(
+                f"payment {provider_id} of {provider} was credited before, {before[1]} units to "
+                f"account {before[0]}: the same id cannot stand for another payment"
+            )
+        return False
+    repaid = min(debt, amount - fee)
+    if fee:
+        move(conn, now, "fee", f"fee:{payment}", PAYMENTS_ID, REVENUE_ID, fee, note)
+    if repaid:
+        move(conn, now, "debt", f"debt:{payment}", PAYMENTS_ID, debt_id, repaid, note)
+    if amount - fee > repaid:
+        rest = amount - fee - repaid
+        move(conn, now, "payment", f"payment:{payment}", PAYMENTS_ID, account_id, rest, note)
+    if debt > repaid:
+        # Holds that were freed since: what is there goes before what is owed.
+        funds, held, _ = _funds(conn, account_id)
+        own = min(debt - repaid, funds - held)
+        if own:
+            move(conn, now, "debt", f"debt:own:{payment}", account_id, debt_id, own, note)
+    return True
+
+
+def move(
+    conn: sqlite3.Connection,
+    now: Now,
+    kind: str,
+    key: str,
+    debit_id: int,
+    credit_id: int,
+    amount: int,
+    note: str = "",
+) -> None:
+    """Post one movement that is no call's; its two postings follow by themselves.
+
+    Raises:
+        sqlite3.IntegrityError: the key came before, or the debited funds do not suffice.
+    """
+    conn.execute(
+        "INSERT INTO movement (kind, key, utc_ms, debit_id, credit_id, amount, note) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (kind, key, now.utc_ms, debit_id, credit_id, amount, note),
+    )
 
 
 def take_fee(
@@ -87,17 +146,13 @@ def take_fee(
     """
     if amount <= 0:
         raise ValueError(f"a fee is above zero: {amount}")
-    funds, held = _funds(conn, account_id)
+    available = balance(conn, account_id).available
     found = conn.execute("SELECT 1 FROM movement WHERE key = ?", (f"fee:{key}",)).fetchone()
     if found:
         return None
-    if funds - held < amount:
-        return Refusal(Reason.NO_MONEY, f"account {account_id} has {funds - held} available")
-    conn.execute(
-        "INSERT INTO movement (key, kind, utc_ms, debit_id, credit_id, amount, note) "
-        "VALUES (?, 'fee', ?, ?, ?, ?, ?)",
-        (f"fee:{key}", now.utc_ms, account_id, REVENUE_ID, amount, note),
-    )
+    if available < amount:
+        return Refusal(Reason.NO_MONEY, f"account {account_id} has {available} available")
+    move(conn, now, "fee", f"fee:{key}", account_id, REVENUE_ID, amount, note)
     return None
 
 
@@ -107,13 +162,14 @@ def balance(conn: sqlite3.Connection, account_id: int) -> Balance:
     Raises:
         UnknownAccount: there is no such main account.
     """
-    funds, held = _funds(conn, account_id)
-    return Balance(Money(funds), Money(held), Money(funds - held))
+    funds, held, debt = _funds(conn, account_id)
+    return Balance(Money(funds), Money(held), Money(max(0, funds - held - debt)), Money(debt))
 
 
-def _funds(conn: sqlite3.Connection, account_id: int) -> tuple[int, int]:
-    found: tuple[int, int] | None = conn.execute(
-        "SELECT balance, held FROM ledger_account WHERE id = ? AND kind = 'funds'", (account_id,)
+def _funds(conn: sqlite3.Connection, account_id: int) -> tuple[int, int, int]:
+    found: tuple[int, int, int] | None = conn.execute(
+        "SELECT balance, held, debt FROM ledger_account WHERE id = ? AND kind = 'funds'",
+        (account_id,),
     ).fetchone()
     if found is None:
         raise UnknownAccount(f"no main account {account_id} in the ledger")
@@ -159,6 +215,26 @@ _AUDIT: tuple[tuple[str, str], ...] = (
         "account {} holds {} of a balance of {}",
         "SELECT id, held, balance FROM ledger_account "
         "WHERE kind = 'funds' AND (held > balance OR held < 0)",
+    ),
+    (
+        "account {} shows a debt of {}, its postings sum to {}",
+        "SELECT id, debt, coalesce(total, 0) FROM ledger_account LEFT JOIN "
+        "(SELECT account_id, -sum(amount) AS total FROM posting WHERE account_id <= -1000 "
+        "GROUP BY account_id) ON account_id = -1000 - id WHERE debt <> coalesce(total, 0)",
+    ),
+    (
+        "deposit {} by {} is {}, but the ledger {} it",
+        "SELECT deposit.id, method, state, iif(moved, 'has', 'lacks') FROM (SELECT *, EXISTS "
+        "(SELECT 1 FROM movement WHERE key IN ('payment:' || method || ':' || payment_id, "
+        "'debt:' || method || ':' || payment_id)) AS moved FROM deposit) AS deposit "
+        "WHERE (state = 'credited') <> moved",
+    ),
+    (
+        "of payment {} by {}, {} went back, more than the {} that were received",
+        "SELECT deposit.payment_id, deposit.method, sum(from_funds + from_debt), deposit.amount "
+        "FROM deposit JOIN payment_return USING (method, payment_id) "
+        "WHERE payment_return.state IN ('asked', 'done') GROUP BY deposit.id "
+        "HAVING sum(from_funds + from_debt) > deposit.amount",
     ),
     (
         "hold {} of call {} leg {} is pending, but the call is over",

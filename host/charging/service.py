@@ -393,7 +393,7 @@ def in_use(conn: sqlite3.Connection, key: str) -> int:
 
 def _available(conn: sqlite3.Connection, account_id: int) -> Money:
     found = conn.execute(
-        "SELECT balance - held FROM ledger_account WHERE id = ?", (account_id,)
+        "SELECT max(0, balance - held - debt) FROM ledger_account WHERE id = ?", (account_id,)
     ).fetchone()
     return Money(found[0] if found else 0)
 

@@ -70,7 +70,8 @@ def facts_query(limits: int, accounts: int) -> str:
     columns = ["(SELECT id FROM call WHERE call_id = ?)"]
     columns += ["(SELECT count(*) FROM live_limit WHERE key = ?)"] * limits
     columns += [
-        "coalesce((SELECT balance - held FROM ledger_account WHERE id = ? AND kind = 'funds'), 0)"
+        "coalesce((SELECT max(0, balance - held - debt) FROM ledger_account "
+        "WHERE id = ? AND kind = 'funds'), 0)"
     ] * accounts
     return "SELECT " + ", ".join(columns)
 
