@@ -223,7 +223,9 @@ class Host(Carrying):
             self.iax2.send()
 
     def rearm(self) -> None:
-        """One timer for all deadlines; moved only when one comes earlier."""
+        """What was submitted is committed; one timer for all deadlines, moved only when one
+        comes earlier."""
+        self.writer.pace(self.transports.ticking)
         at, other = self.sip.next_deadline, self.control.next_deadline
         if at is None or (other is not None and other < at):
             at = other

@@ -201,6 +201,7 @@ class GroupCommitWriter(Committer):
         self._queue: list[Entry] = []
         self._idle = False
         self._closed = False
+        self._paced = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -238,6 +239,20 @@ class GroupCommitWriter(Committer):
         result: T = box[0]
         return result
 
+    def pace(self, paced: bool) -> None:
+        """Who submits works in batches, and calls this at the end of each: what is queued is
+        committed now, and between batches the thread sleeps.
+
+        So the thread works while the submitter rests. Side by side they would hand the
+        interpreter's lock to each other at every statement, a switch of threads each time.
+        With False operations are gathered for a window again, as at the beginning.
+        """
+        if paced or self._paced:
+            with self._lock:
+                self._paced = paced
+                if self._queue:
+                    self._rouse()
+
     def close(self) -> None:
         """Commit what is queued, stop the thread, close the store. Harmless when repeated."""
         with self._lock:
@@ -250,7 +265,8 @@ class GroupCommitWriter(Committer):
         with self._lock:
             if not self._closed:
                 self._queue.append(entry)
-                self._rouse()
+                if not self._paced or entry.direct:
+                    self._rouse()
                 return
         self._answer([entry], [StoreError("the store is closed")])
 
@@ -270,8 +286,9 @@ class GroupCommitWriter(Committer):
                         return
                     # After a batch the next window is slept through on trust; only an empty
                     # one lets the thread go idle, to be woken by the next operation.
-                    self._idle = not busy or not self._window_s
+                    self._idle = self._paced or not busy or not self._window_s
                 idle = self._idle
+                window_s = 0.0 if self._paced else self._window_s
             if batch:
                 self._commit(batch)
                 busy = True
@@ -280,8 +297,8 @@ class GroupCommitWriter(Committer):
                 busy = True
             else:
                 busy = False
-            if busy and self._window_s and not self._closed and len(self._queue) < MAX_BATCH:
-                time.sleep(self._window_s)
+            if busy and window_s and not self._closed and len(self._queue) < MAX_BATCH:
+                time.sleep(window_s)
 
     def _commit(self, batch: list[Entry]) -> None:
         results = self.transact(batch)

@@ -247,3 +247,42 @@ def test_a_failure_among_many_leaves_the_others_done_once(bench: Bench) -> None:
     bench.wait(22)
     assert bench.rows() == [20]
     assert [isinstance(result, Exception) for result in bench.results].count(True) == 1
+
+
+def test_paced_it_commits_at_the_end_of_each_batch_and_rests_in_between(bench: Bench) -> None:
+    bench.writer.pace(True)
+    time.sleep(0.1)  # the window that was open closes
+    commits = bench.writer.stats.commits
+    for x in range(5):
+        bench.insert(x)
+    time.sleep(0.1)
+    assert bench.results == [], "the batch is not over"
+    begun = time.monotonic()
+    bench.writer.pace(True)
+    bench.wait(5)
+    assert time.monotonic() - begun < 5
+    assert bench.writer.stats.commits == commits + 1
+    assert bench.rows() == [0, 1, 2, 3, 4]
+
+
+def test_no_longer_paced_nothing_is_left_waiting(bench: Bench) -> None:
+    bench.writer.pace(True)
+    bench.insert(1)
+    bench.writer.pace(False)
+    bench.wait(1)
+    bench.insert(2)
+    bench.wait(2)
+    assert bench.rows() == [1, 2]
+
+
+def test_paced_whoever_waits_for_his_operation_gets_it(bench: Bench) -> None:
+    bench.writer.pace(True)
+    bench.insert(1)
+    assert bench.writer.call(lambda conn: conn.execute("SELECT count(*) FROM t").fetchone()) == (1,)
+
+
+def test_paced_what_is_queued_is_committed_by_closing(bench: Bench) -> None:
+    bench.writer.pace(True)
+    bench.insert(1)
+    bench.writer.close()
+    assert bench.rows() == [1]
