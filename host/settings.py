@@ -121,6 +121,30 @@ class Iax2Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class MailSettings:
+    """How mail to customers leaves; its password stands in LOOPSTART_SMTP_PASSWORD."""
+
+    host: str = ""
+    """SMTP server; empty: no mail is sent, it waits."""
+    port: int = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    sender: str = ""
+    """Mail address that it comes from."""
+    timeout_s: int = 30
+    poll_s: int = 10
+    """The outbox is looked into so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSettings:
+    """Where customers go after a payment page; the providers' keys stand in the environment."""
+
+    success_url: str = "https://localhost/paid"
+    cancel_url: str = "https://localhost/cancelled"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of one host."""
 
@@ -133,6 +157,8 @@ class Settings:
     iax2: Iax2Settings = field(default_factory=Iax2Settings)
     media: MediaSettings = field(default_factory=MediaSettings)
     charging: ChargingSettings = field(default_factory=ChargingSettings)
+    mail: MailSettings = field(default_factory=MailSettings)
+    payments: PaymentSettings = field(default_factory=PaymentSettings)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = True
     rules_off: tuple[str, ...] = ()

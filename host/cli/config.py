@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from host.charging.values import Rule
+from host.funds.alerts import is_address
 from host.settings import Settings
 
 Path_ = tuple[str | int, ...]
@@ -40,6 +41,9 @@ _RANGES: dict[tuple[str, str], tuple[int, int]] = {
     ("charging", "renew_before_s"): (1, 3_600),
     ("charging", "commit_window_ms"): (0, 20),
     ("charging", "heartbeat_ms"): (100, 60_000),
+    ("mail", "port"): (1, 65_535),
+    ("mail", "timeout_s"): (1, 120),
+    ("mail", "poll_s"): (1, 3_600),
     ("sip", "session_expires_s"): (0, 86_400),
     ("sip", "min_se_s"): (90, 86_400),
     ("sip", "shutdown_grace_s"): (0, 86_400),
@@ -224,6 +228,11 @@ def _fault(settings: Settings, raw: dict[str, Any]) -> tuple[Path_, str] | None:
         return ("charging", "renew_before_s"), "it has to be below quota_s"
     if settings.sip.min_expires_s > settings.sip.max_expires_s:
         return ("sip", "min_expires_s"), "it has to be at most max_expires_s"
+    if settings.mail.host and not is_address(settings.mail.sender):
+        return ("mail", "sender"), "mail needs a sender, as in billing@example.net"
+    for name in ("success_url", "cancel_url"):
+        if not getattr(settings.payments, name).startswith(("https://", "http://")):
+            return ("payments", name), "write a URL, as in https://example.net/paid"
     if not settings.host_id:
         return ("host_id",), "name this host: its open calls are found by it"
     for name in settings.sip.digest_algorithms:
