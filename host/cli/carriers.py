@@ -32,8 +32,8 @@ def carrier_add(
     prefix: Annotated[str, typer.Option(help="Put before the number.")] = "",
     media: Annotated[str, typer.Option(help="relay or direct")] = "relay",
     codecs: str = "PCMU,PCMA,G722",
-    username: Annotated[str, typer.Option(help="IAX2: what we log in with.")] = "",
-    secret: Annotated[str, typer.Option(help="IAX2: the password of that.")] = "",
+    username: Annotated[str, typer.Option(help="What we log in with, if it asks.")] = "",
+    secret: Annotated[str, typer.Option(help="The password of that.")] = "",
     call_token: Annotated[str, typer.Option(help="IAX2: yes, no or auto")] = "yes",
     encryption: Annotated[str, typer.Option(help="IAX2: no, offer or require")] = "no",
     trunk: Annotated[bool, typer.Option(help="IAX2: voice to it in meta frames.")] = False,
@@ -44,8 +44,10 @@ def carrier_add(
     given = {"media": media, "call_token": call_token, "encryption": encryption}
     for what, value in given.items():
         one_of(what, value, CHOICES[what])
-    if transport != "iax2" and (username or secret or trunk or encryption != "no"):
-        fail("username, secret, encryption and trunk go with --transport iax2 alone", 2)
+    if transport != "iax2" and (trunk or encryption != "no"):
+        fail("encryption and trunk go with --transport iax2 alone", 2)
+    if bool(username) != bool(secret):
+        fail("username and secret go together", 2)
     port = port or (IAX2_PORT if transport == "iax2" else 5060)
     with env.writing() as conn:
         provisioning.add_carrier(

@@ -244,7 +244,7 @@ def add_carrier(
     Its own calls are believed when they come from its address and `source_port`: its port if
     not given, any if 0 (as TCP needs).
     """
-    assert carrier.transport == "iax2" or not (carrier.username or carrier.trunk)
+    assert carrier.transport == "iax2" or not carrier.trunk
     address = _address(carrier.address)
     if source_port is None:
         source_port = carrier.port if carrier.transport in ("udp", "iax2") else 0

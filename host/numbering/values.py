@@ -73,7 +73,7 @@ class Carrier:
     media: Literal["relay", "direct"] = "relay"
     codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722")
     username: str = ""
-    """What we log in with over IAX2, if the carrier asks."""
+    """What we log in with, if the carrier asks: by digest over SIP, by MD5 over IAX2."""
     secret: str = ""
     call_token: CallToken = "yes"
     encryption: Encryption = "no"

@@ -13,6 +13,7 @@ from firmware.wire.sip.message import Request, Response
 from firmware.wire.sip.transaction import ClientTransaction
 from firmware.wire.sip.uri import SipUri
 from host.calls.commands import Failure, PlaceLeg
+from host.numbering.values import Carrier
 from host.sip.leg import (
     ALLOW,
     MAX_INTERVAL_S,
@@ -23,16 +24,28 @@ from host.sip.leg import (
     is_sdp,
     reason_cause,
 )
+from host.sip.login import CHALLENGES, Login
 from host.sip.transport import Flow
 
 if TYPE_CHECKING:
     from host.sip.server import SipServer
 
 
+NO_CIRCUIT = 34
+
+
 class CalleeLeg(SipLeg):
     """The leg of whoever is called."""
 
-    __slots__ = ("_answer", "_session_expires_s", "_transaction", "call_id", "fixed", "invite")
+    __slots__ = (
+        "_answer",
+        "_login",
+        "_session_expires_s",
+        "_transaction",
+        "call_id",
+        "fixed",
+        "invite",
+    )
 
     def __init__(
         self, server: SipServer, flow: Flow, tag: str, place: PlaceLeg, uri: str, fixed: bool
@@ -47,6 +60,10 @@ class CalleeLeg(SipLeg):
         self._answer: tuple[ClientTransaction, int] | None = None
         """A 2xx whose ACK waits for the caller's answer (late offer)."""
         self._session_expires_s = server.settings.session_expires_s
+        target = place.target
+        self._login: Login | None = None
+        if isinstance(target, Carrier) and target.username:
+            self._login = Login(target.username, target.secret, server.random_token)
         self._invite(place, uri)
 
     def _invite(self, place: PlaceLeg, uri: str) -> None:
@@ -79,10 +96,11 @@ class CalleeLeg(SipLeg):
         return self.server.flow_for_dialog(self.dialog, self.flow)
 
     def receive_response(self, transaction: ClientTransaction, response: Response) -> None:
-        if transaction is not self._transaction:
-            super().receive_response(transaction, response)
-            return
         status, server = response.status, self.server
+        if transaction is not self._transaction:
+            if status not in CHALLENGES or not self._asked_again(transaction, response):
+                super().receive_response(transaction, response)
+            return
         if status < 200:
             if self.over:
                 return
@@ -92,16 +110,23 @@ class CalleeLeg(SipLeg):
             server.control.progressed(self.leg, status == 180, sdp, server.now)
         elif status < 300:
             self._on_2xx(transaction, response)
-        elif status == 422 and not self.over and self._retry_interval(response):
-            return
-        else:
+        elif self.over:
             self._transaction = None
-            if self.over:
-                return
+        elif not self._asked_for_more(response):
+            self._transaction = None
             self.close()
             cause = reason_cause(response) or sip_reason.cause_of(status)
-            phrase = response.reason[:80]
-            server.control.failed(self.leg, Failure(cause, status, phrase), server.now)
+            failure = Failure(cause, status, response.reason[:80])
+            if status in CHALLENGES:
+                # Not the caller's credentials but ours: as if the carrier were away.
+                failure = Failure(NO_CIRCUIT, 503, "it refuses our login")
+            server.control.failed(self.leg, failure, server.now)
+
+    def _asked_for_more(self, response: Response) -> bool:
+        """Whether the INVITE was sent again, as the peer wants it."""
+        if response.status == 422:
+            return self._retry_interval(response)
+        return response.status in CHALLENGES and self._log_in(response)
 
     def _retry_interval(self, response: Response) -> bool:
         """RFC 4028, 7.3: ask again with the interval that the peer needs."""
@@ -115,10 +140,44 @@ class CalleeLeg(SipLeg):
         headers = self.invite.headers
         headers.set("Session-Expires", str(seconds))
         headers.set("Min-SE", str(seconds))
+        self._invite_again()
+        return True
+
+    def _invite_again(self) -> None:
+        """The INVITE as it stands now, in a transaction of its own (RFC 3261, 8.1.3.5)."""
+        headers = self.invite.headers
         headers.set("CSeq", f"{self.invite.cseq[0] + 1} INVITE")
         headers.set("Via", self.server.via(self.flow))
         self._transaction = self.server.layer.request(self.invite, self.flow, self.server.now, self)
+
+    def _log_in(self, response: Response) -> bool:
+        """The carrier asks who we are."""
+        again = self._login.again(self.invite, response) if self._login is not None else None
+        if again is None:
+            return False
+        self.invite = again
+        self._invite_again()
         return True
+
+    def _asked_again(self, transaction: ClientTransaction, response: Response) -> bool:
+        """It asks within the dialog, too: BYE, re-INVITE and UPDATE are sent once more."""
+        if self._login is None or self.dialog is None:
+            return False
+        again = self._login.again(transaction.request, response)
+        if again is None:
+            return False
+        self.dialog.local_cseq += 1
+        again.headers.set("CSeq", f"{self.dialog.local_cseq} {again.method}")
+        flow = self.next_hop()
+        again.headers.set("Via", self.server.via(flow))
+        sent = self.server.layer.request(again, flow, self.server.now, self)
+        if transaction is self._reinvite:
+            self._reinvite = sent
+        return True
+
+    @property
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        return self._login.credentials if self._login is not None else ()
 
     def _on_2xx(self, transaction: ClientTransaction, response: Response) -> None:
         server = self.server

@@ -135,6 +135,11 @@ class SipLeg:
         )
         return self.server.layer.request(request, flow, self.server.now, self)
 
+    @property
+    def credentials(self) -> tuple[tuple[str, str], ...]:
+        """What the ACK of an INVITE bears because the INVITE did (RFC 3261, 13.2.2.4)."""
+        return ()
+
     def send_ack(self, transaction: ClientTransaction, cseq: int, sdp: bytes = b"") -> None:
         """Acknowledge a 2xx; the layer repeats the ACK when the 2xx is repeated."""
         assert self.dialog is not None
@@ -142,6 +147,7 @@ class SipLeg:
         ack = self.dialog.ack(
             cseq,
             via=self._via(flow),
+            headers=self.credentials,
             body=sdp,
             content_type=SDP if sdp else None,
         )
