@@ -53,6 +53,11 @@ def groups(bench: Bench, plan: Plan) -> list[Group]:
             3 * turns * (plan.talk_s + 7),
         ),
         (("iax2_setup_cpu_ms",), bench.iax2_setup, turns * (plan.call_s + 3) + 4),
+        (
+            ("rate_lookup_us", "rate_import_s", "million_rates_rss_mb"),
+            bench.rates,
+            41 + 2 * turns,
+        ),
         (("device_rss_mb", "device_cpu_pct"), bench.device, plan.device_s + 7),
         (
             ("iax2_device_rss_mb", "iax2_device_cpu_pct", "iax2_device_encrypted_rss_mb"),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import device, iax2, sipp
+from tests.bench import decks, device, iax2, sipp
 from tests.bench.books import Books
 from tests.bench.figures import Figure
 from tests.bench.processes import processor_s, resident_mb
@@ -41,9 +41,11 @@ class Plan:
     talk_s: float = 10.0
     """Of calls over IAX2 with sound."""
     kill_s: float = 6.0
+    prefixes: int = decks.PREFIXES
+    """Of the deck that is imported."""
 
 
-QUICK = Plan(1, 3.0, 3.0, 3.0, 3.0, (100, 200), (200, 600), 100, 3.0, 3.0, 2.5)
+QUICK = Plan(1, 3.0, 3.0, 3.0, 3.0, (100, 200), (200, 600), 100, 3.0, 3.0, 2.5, 50_000)
 """A slice of each: shows that it works; its figures are worth little."""
 
 Step = Callable[[str, float], None]
@@ -159,6 +161,10 @@ class Bench:
     def _note_iax2(self, what: str, load: Load) -> None:
         self._step(what, load.elapsed_s + 1)
         self.books.note(load)
+
+    def rates(self, wanted: set[str]) -> Iterator[Figure]:
+        """What a million prefixes cost."""
+        yield from decks.measure(self.bed, self.plan.rounds, self.plan.prefixes, self._step)
 
     def device(self, wanted: set[str]) -> Iterator[Figure]:
         """Memory and processor of a device in a call through the host, media relayed."""

@@ -53,6 +53,11 @@ _METHOD = """
 - The device is `loopstart-ata` with a simulated handset that sends a tone, in a call through the
   host and its relay to a carrier that sends another; over IAX2 the host's bridge takes the relay's
   place, and the encrypted call is measured in a device of its own.
+- Rates: a deck of 1,000,000 prefixes of three to eight digits, many within others, with some
+  48,000 different prices on two routes, is imported by `loopstart-host rates import` into a store
+  of its own (2,000,000 rates, which stand in order by prefix). `rate_lookup_us` is of 100,000
+  random numbers on either route in a process like the one with calls, no number twice;
+  `million_rates_rss_mb` is of a host just started on that store, without a call.
 - IAX2: a program of our own is caller and called party; 50 calls of u-law, a frame of 20 ms each
   way, mini frames or a trunk's meta frames; at the other end of `iax2_sip_leg_cpu_ms` is RTP. Two
   legs a call, CPU while all of them talk; a run in which more than 1 % of the frames is lost does
