@@ -175,7 +175,9 @@ class SimHost(Host):
         self.store = SimWriter(world, path)
         self.writer: Any = self.store
         self.charging = Charging("host1", "boot1", settings.charging, self.rules_off)
-        self.directory = Directory(open_reader(path), REALM, self.rules_off)
+        self.directory = Directory(
+            open_reader(path), REALM, self.rules_off, utc_ms=lambda: self._now().utc_ms
+        )
         self.registrar = Registrar(settings.sip, self._registered)
         timers = CallTimers(
             settings.sip.ring_s, settings.sip.carrier_timeout_s, settings.charging.max_call_s
