@@ -174,12 +174,19 @@ def do_asterisk(arguments: list[str]) -> None:
     python("-m", "pytest", "-n", "0", "tests/interop/test_asterisk.py", *arguments)
 
 
+def do_simulate(arguments: list[str]) -> None:
+    """Charge calls under faults: 10,000 seeds, within an hour or not at all."""
+    arguments = arguments or ["--seed", "1", "--seeds", "10000"]
+    run("timeout", "3600", str(PYTHON), "-m", "host.cli.main", "simulate", *arguments)
+
+
 TASKS = {
     "demo": do_demo,
     "test": do_test,
     "check": do_check,
     "bench": do_bench,
     "asterisk": do_asterisk,
+    "simulate": do_simulate,
 }
 
 try:
@@ -226,6 +233,12 @@ else:
         """Try a current Asterisk against host and device (as root: it has a root of its own)."""
         ensure_venv()
         do_asterisk([])
+
+    @task(help={"seed": "The first seed.", "seeds": "How many.", "json": "One JSON object."})
+    def simulate(_context: Any, seed: int = 1, seeds: int = 10_000, json: bool = False) -> None:
+        """Charge calls under faults, by seed."""
+        ensure_venv()
+        do_simulate(["--seed", str(seed), "--seeds", str(seeds), *(["--json"] if json else [])])
 
 
 def main(arguments: list[str]) -> None:

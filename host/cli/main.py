@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from host.cli import carriers, money, numbers, rates
+from host.cli import carriers, funds, mail, money, numbers, rates, simulate
 from host.cli.config import ConfigError, load
 from host.cli.context import Context
 from host.cli.output import fail
@@ -32,8 +32,20 @@ app.command("pay", epilog="Example: loopstart-host pay alice 15 --provider card 
     money.pay
 )
 app.command("calls")(money.calls)
+app.command("simulate", epilog="Example: loopstart-host simulate --seed 1 --seeds 1000")(
+    simulate.simulate
+)
 app.add_typer(money.cdr, name="cdr")
 app.add_typer(money.ledger, name="ledger")
+app.add_typer(funds.deposit, name="deposit")
+app.add_typer(funds.wire, name="wire")
+app.add_typer(funds.transactions, name="transactions")
+app.command("refund", epilog="Example: loopstart-host refund pi_3Q 10")(funds.refund)
+app.command("chargeback", epilog="Example: loopstart-host chargeback pi_3Q --id dp_1")(
+    funds.chargeback
+)
+app.add_typer(mail.threshold, name="threshold")
+app.add_typer(mail.mail, name="mail")
 
 
 @app.callback()

@@ -1,0 +1,95 @@
+"""Mistakes planted into charging, to show that the simulator finds each. Test only."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from host.charging.service import Charging
+from host.charging.values import Ending, LegSettlement, Money, Now
+
+_TAKE = (
+    "INSERT OR IGNORE INTO movement (kind, key, utc_ms, debit_id, credit_id, amount) "
+    "SELECT 'fee', ?, ?, id, -1, ? FROM ledger_account WHERE id = ? AND balance - held >= ?"
+)
+"""Takes an amount where there is that much, so that the database has no reason to refuse."""
+
+
+class DoubleSettle(Charging):
+    """A settlement that is repeated, its first answer having been lost, posts once more."""
+
+    def settle(
+        self, conn: sqlite3.Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
+    ) -> tuple[LegSettlement, ...]:
+        """As charging does, but not once."""
+        before = conn.execute("SELECT state FROM call WHERE call_id = ?", (call_id,)).fetchone()
+        settled = super().settle(conn, now, call_id, talk_ms, ending)
+        if before == ("ended",):
+            _take_all(conn, now, call_id, f"again at {now.mono_ms}")
+        return settled
+
+
+class LateFee(Charging):
+    """One call in six is charged a fee after its settlement, which its CDR does not show."""
+
+    def settle(
+        self, conn: sqlite3.Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
+    ) -> tuple[LegSettlement, ...]:
+        """As charging does, and a little more."""
+        settled = super().settle(conn, now, call_id, talk_ms, ending)
+        found = conn.execute("SELECT id FROM call WHERE call_id = ?", (call_id,)).fetchone()
+        if found is not None and found[0] % 6 == 0:
+            _take_all(conn, now, call_id, "late")
+        return settled
+
+
+class LostHold(Charging):
+    """One grant in ten reserves nothing."""
+
+    def _hold(self, conn: sqlite3.Connection, row: int, *arguments: object) -> None:
+        if row % 10:
+            super()._hold(conn, row, *arguments)  # type: ignore[arg-type]
+
+
+class UnrefundedHold(Charging):
+    """One settlement in ten posts the cost and leaves what was held beyond it reserved."""
+
+    def _post(
+        self,
+        conn: sqlite3.Connection,
+        now: Now,
+        leg: tuple[int, int, int],
+        sequence: int,
+        cost: Money,
+    ) -> Money:
+        row, number, _ = leg
+        if row % 10:
+            return super()._post(conn, now, leg, sequence, cost)
+        rest = conn.execute(
+            "SELECT coalesce(sum(amount), 0) FROM hold WHERE call = ? AND leg = ?", (row, number)
+        ).fetchone()[0]
+        posted = super()._post(conn, now, leg, sequence, cost)
+        if rest > cost:
+            conn.execute(
+                "INSERT INTO hold (call, leg, sequence, account_id, amount) "
+                "SELECT ?, ?, 1000, id, ? FROM ledger_account WHERE id = ? AND balance - held >= ?",
+                (row, number, rest - cost, leg[2], rest - cost),
+            )
+        return posted
+
+
+def _take_all(conn: sqlite3.Connection, now: Now, call_id: str, why: str) -> None:
+    for leg, account_id, cost in conn.execute(
+        "SELECT leg.leg, leg.account_id, cost FROM leg JOIN call ON call.id = leg.call "
+        "WHERE call_id = ? AND cost > 0",
+        (call_id,),
+    ).fetchall():
+        key = f"{why}:{call_id}:{leg}"
+        conn.execute(_TAKE, (key, now.utc_ms, cost, account_id, cost))
+
+
+PLANTS: dict[str, type[Charging]] = {
+    "double-settle": DoubleSettle,
+    "lost-hold": LostHold,
+    "late-fee": LateFee,
+    "unrefunded-hold": UnrefundedHold,
+}
