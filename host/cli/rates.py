@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from host.charging.money import parse_usd
 from host.charging.values import Refusal
-from host.cli.context import Context, now, rows_of
 from host.cli.account_options import one_of
+from host.cli.context import Context, now, rows_of
 from host.cli.output import fail, say, show, show_one, utc
 from host.numbering import deck as decks
 from host.numbering import provisioning
