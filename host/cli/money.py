@@ -10,9 +10,10 @@ import typer
 
 from host.charging import ledger as books
 from host.charging.money import format_usd, parse_usd
-from host.charging.payments import fee_of
 from host.cli.context import Context, now, rows_of
+from host.cli.funds import show_methods
 from host.cli.output import fail, say, show, show_one
+from host.funds.deposits import credit_by_hand
 
 cdr = typer.Typer(no_args_is_help=True, help="Calls that are over: one record a billed leg.")
 ledger = typer.Typer(no_args_is_help=True, help="The double-entry ledger.")
@@ -21,15 +22,23 @@ ledger = typer.Typer(no_args_is_help=True, help="The double-entry ledger.")
 def pay(
     ctx: typer.Context,
     account: str,
-    amount: Annotated[str, typer.Argument(help="USD")],
+    amount: Annotated[str, typer.Argument(help="USD")] = "",
     provider: Annotated[str, typer.Option(help="card, paypal, wire or manual")] = "manual",
     payment_id: Annotated[
         str, typer.Option("--id", help="The provider's id: it is credited once.")
     ] = "",
     note: str = "",
 ) -> None:
-    """Credit a payment to an account, or to the main account of a sub-account."""
+    """Credit a payment to an account, or to the main account of a sub-account.
+
+    `pay methods` shows the ways to pay, and what those that are not set up lack.
+    """
     env: Context = ctx.obj
+    if not amount:
+        if account == "methods":
+            show_methods(env)
+            return
+        fail("how much? `pay ACCOUNT AMOUNT`, or `pay methods` for the ways to pay", 2)
     if not payment_id:
         if provider != "manual":
             fail(f"a payment by {provider} needs --id, the id that {provider} gave it", 2)
@@ -41,11 +50,7 @@ def pay(
         if found is None:
             fail(f"no account {account!r}: `account list` shows them")
         units = parse_usd(amount)
-        fee = fee_of(provider, units)
-        instant = now()
-        fresh = books.pay(conn, instant, found[0], units, provider, payment_id, note)
-        if fresh and fee:
-            books.take_fee(conn, instant, found[0], fee, f"{provider}:{payment_id}", note)
+        fresh, fee = credit_by_hand(conn, now(), found[0], provider, units, payment_id, note)
         funds = books.balance(conn, found[0])
     done = "credited" if fresh else "was credited before, nothing changed"
     say(

@@ -1,0 +1,396 @@
+"""Commands: deposit, wire, refund, chargeback, transactions."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from host.charging import ledger
+from host.charging.money import format_usd, parse_usd
+from host.charging.values import Money, Refusal
+from host.cli.context import Context, now, rows_of
+from host.cli.output import fail, say, show
+from host.funds import deposits, methods, refunds
+from host.funds.deposits import Deposit, Outcome
+from host.funds.notices import Notice, PaymentProvider, ProviderError, Returned, Undone
+
+deposit = typer.Typer(no_args_is_help=True, help="Payments by card and PayPal.")
+wire = typer.Typer(no_args_is_help=True, help="Bank wires, which an operator confirms.")
+transactions = typer.Typer(no_args_is_help=True, help="What moved a customer's money.")
+
+_COLUMNS = (
+    "id",
+    "method",
+    "account",
+    "amount",
+    "fee",
+    "state",
+    "payment_id",
+    "opened_utc_ms",
+    "note",
+)
+_LIST = (
+    "SELECT deposit.id, method, username AS account, amount, fee, state, reference, payment_id, "
+    "opened_utc_ms, changed_utc_ms, note FROM deposit LEFT JOIN account "
+    "ON account.id = deposit.account_id WHERE "
+)
+_Limit = Annotated[int, typer.Option(min=1, max=1_000_000)]
+
+
+@deposit.command("open", epilog="Example: loopstart-host deposit open alice 25 --by card")
+def deposit_open(
+    ctx: typer.Context,
+    account: str,
+    amount: Annotated[str, typer.Argument(help="USD, at least 15")],
+    by: Annotated[str, typer.Option(help="card or paypal")] = "card",
+    deposit_id: Annotated[
+        str, typer.Option("--id", help="Ours; the same again opens no second one.")
+    ] = "",
+    saved_card: Annotated[
+        str, typer.Option(help="Charge this saved card (pm_...) at once, by Stripe.")
+    ] = "",
+) -> None:
+    """Open a payment and print where the customer pays it."""
+    env: Context = ctx.obj
+    if by not in deposits.PROVIDED:
+        fail(f"no deposits by {by!r}: use {' or '.join(deposits.PROVIDED)}, or `wire add`", 2)
+    units, deposit_id = parse_usd_or_fail(amount), deposit_id or f"deposit-{secrets.token_hex(8)}"
+    provider = _provider(env, by)
+    with env.writing() as conn:
+        main = main_account(conn, account)
+        made = deposits.open_deposit(conn, now(), deposit_id, by, main, units)
+    if made.state != "pending":
+        fail(f"deposit {made.id} is {made.state}: leave out --id to open another")
+    notice: Notice | None = None
+    try:
+        if saved_card:
+            if by != "card":
+                fail("--saved-card is of Stripe: use it with --by card", 2)
+            from host.funds.stripe_cards import StripeCards
+
+            assert isinstance(provider, StripeCards)
+            opened, notice = provider.charge_saved(made.id, units, saved_card)
+        else:
+            opened = provider.open(made.id, units, f"Deposit to account {account}")
+    except ProviderError as error:
+        again = "" if error.final else f"; repeat with --id {made.id}"
+        fail(f"{error}{again}")
+    with env.writing() as conn:
+        deposits.set_reference(conn, made.id, opened.reference)
+        outcome = deposits.apply(conn, now(), notice) if notice else None
+    text = f"deposit {made.id}: the customer pays {format_usd(units)} USD at {opened.url}"
+    if outcome:
+        text = f"deposit {made.id}: {outcome.what}, {outcome.detail}"
+    elif not opened.url:
+        text = f"deposit {made.id} is on its way: `deposit check {made.id}` tells when it came"
+    say(
+        text,
+        as_json=env.json,
+        id=made.id,
+        account=account,
+        amount=units,
+        url=opened.url,
+        reference=opened.reference,
+        state=outcome.what if outcome else "pending",
+    )
+
+
+@deposit.command("check", epilog="Example: loopstart-host deposit check deposit-0a1b2c3d4e5f6071")
+def deposit_check(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="ID", help="Ours or the provider's.")],
+) -> None:
+    """Ask the provider what became of a payment, and credit it if it came; for lost webhooks."""
+    env: Context = ctx.obj
+    with env.reading() as conn:
+        found = _find(conn, name)
+    if found.method not in deposits.PROVIDED:
+        fail(f"{found.id} is a {found.method} payment: `wire confirm` is for those", 2)
+    if not found.reference:
+        fail(f"deposit {found.id} never reached its provider: `deposit open` with --id {found.id}")
+    try:
+        notice = _provider(env, found.method).look(found.reference)
+    except ProviderError as error:
+        fail(str(error))
+    if notice is None:
+        outcome = Outcome("unknown", "the customer has not paid yet")
+    else:
+        with env.writing() as conn:
+            outcome = deposits.apply(conn, now(), notice)
+    _tell(env, outcome, id=found.id)
+
+
+@deposit.command("list", epilog="Example: loopstart-host deposit list --state review")
+def deposit_list(
+    ctx: typer.Context,
+    account: str = "",
+    state: Annotated[str, typer.Option(help="pending, credited, failed or review")] = "",
+    limit: _Limit = 50,
+) -> None:
+    """Deposits of every kind, newest first; those under review wait for an operator's `pay`."""
+    _list(ctx.obj, account, state, "", limit, "no such deposits: `deposit open`")
+
+
+@wire.command("add", epilog="Example: loopstart-host wire add alice 250 --note 'invoice 12'")
+def wire_add(
+    ctx: typer.Context,
+    account: str,
+    amount: Annotated[str, typer.Argument(help="USD, at least 100")],
+    wire_id: Annotated[
+        str, typer.Option("--id", help="What the customer writes on the remittance.")
+    ] = "",
+    note: str = "",
+) -> None:
+    """Note a wire that a customer announced; it counts once it is confirmed."""
+    env: Context = ctx.obj
+    wire_id, units = wire_id or f"wire-{secrets.token_hex(4)}", parse_usd_or_fail(amount)
+    with env.writing() as conn:
+        main = main_account(conn, account)
+        made = deposits.open_deposit(conn, now(), wire_id, "wire", main, units, note)
+    say(
+        f"wire {made.id} of {format_usd(units)} USD waits: `wire confirm {made.id}` when it came",
+        as_json=env.json,
+        id=made.id,
+        account=account,
+        amount=units,
+        state=made.state,
+    )
+
+
+@wire.command(
+    "confirm",
+    epilog="Example: loopstart-host wire confirm wire-1a2b3c4d --received 240 --bank-id F7",
+)
+def wire_confirm(
+    ctx: typer.Context,
+    wire_id: Annotated[str, typer.Argument(metavar="ID")],
+    received: Annotated[str, typer.Option(help="USD, if not as announced.")] = "",
+    bank_id: Annotated[str, typer.Option(help="The bank's reference: it is credited once.")] = "",
+) -> None:
+    """Credit a wire that came: under 1000 USD less a fee of 15 USD."""
+    env: Context = ctx.obj
+    units = parse_usd_or_fail(received) if received else None
+    with env.writing() as conn:
+        outcome = deposits.confirm_wire(conn, now(), wire_id, units, bank_id)
+    _tell(env, outcome, id=wire_id)
+
+
+@wire.command("reject", epilog="Example: loopstart-host wire reject wire-1a2b3c4d 'never came'")
+def wire_reject(
+    ctx: typer.Context,
+    wire_id: Annotated[str, typer.Argument(metavar="ID")],
+    why: Annotated[str, typer.Argument()] = "rejected",
+) -> None:
+    """Strike a wire that did not come, or that goes back."""
+    env: Context = ctx.obj
+    with env.writing() as conn:
+        outcome = deposits.reject_wire(conn, now(), wire_id, why)
+    _tell(env, outcome, id=wire_id)
+
+
+@wire.command("list", epilog="Example: loopstart-host wire list --state pending")
+def wire_list(
+    ctx: typer.Context,
+    account: str = "",
+    state: Annotated[str, typer.Option(help="pending, credited or failed")] = "",
+    limit: _Limit = 50,
+) -> None:
+    """Wires, newest first."""
+    _list(ctx.obj, account, state, "wire", limit, "no such wires: `wire add`")
+
+
+def refund(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="DEPOSIT", help="Our id or the provider's.")],
+    amount: Annotated[str, typer.Argument(help="USD; all that is left if not given.")] = "",
+    return_id: Annotated[
+        str, typer.Option("--id", help="Ours; the same again refunds nothing twice.")
+    ] = "",
+    outside: Annotated[
+        bool, typer.Option("--outside", help="You send the money yourself; only post it.")
+    ] = False,
+    note: str = "",
+) -> None:
+    """Give a deposit back, or part of it, by the way that it came."""
+    env: Context = ctx.obj
+    return_id = return_id or f"refund-{secrets.token_hex(8)}"
+    units = parse_usd_or_fail(amount) if amount else None
+    with env.reading() as conn:
+        found = _find(conn, name)
+    provider = None
+    if found.method in deposits.PROVIDED and not outside:
+        provider = _provider(env, found.method)
+    with env.writing() as conn:
+        asked = refunds.ask(conn, now(), found, units, return_id, note)
+    if isinstance(asked, Refusal):
+        fail(f"nothing was refunded: {asked.detail}, the rest is spent or held by live calls")
+    reference = ""
+    if provider is not None and asked.state == "asked":
+        try:
+            answer = provider.refund(asked.payment_id, asked.amount, return_id)
+        except ProviderError as error:
+            if not error.final:
+                fail(f"{error}; the money is set aside, repeat with --id {return_id}")
+            _undo(env, asked)
+            fail(f"{error}; nothing was refunded")
+        if answer.state == "failed":
+            _undo(env, asked)
+            fail(f"the provider could not refund it ({answer.why}); nothing was refunded")
+        reference = answer.reference
+    with env.writing() as conn:
+        refunds.done(conn, found.method, return_id, reference)
+    by_hand = "" if provider else "; now send it"
+    say(
+        f"{format_usd(asked.amount)} USD of deposit {found.id} goes back{by_hand}",
+        as_json=env.json,
+        id=return_id,
+        deposit=found.id,
+        amount=asked.amount,
+        reference=reference,
+    )
+
+
+def chargeback(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="DEPOSIT", help="Our id or the provider's.")],
+    amount: Annotated[str, typer.Argument(help="USD; all of it if not given.")] = "",
+    case_id: Annotated[str, typer.Option("--id", help="The dispute's: it counts once.")] = "",
+    undo: Annotated[bool, typer.Option("--undo", help="The dispute was won.")] = False,
+) -> None:
+    """Post that a bank took a deposit back; what was spent of it is owed, and calls stop."""
+    env: Context = ctx.obj
+    with env.writing() as conn:
+        found = _find(conn, name)
+        if found.payment_id is None or found.state != "credited":
+            fail(f"deposit {found.id} is {found.state}: nothing was credited")
+        case = case_id or f"case-{found.payment_id}"
+        units = parse_usd_or_fail(amount) if amount else found.amount
+        told: Notice = Returned(found.method, found.payment_id, case, "chargeback", units)
+        if units <= 0:
+            fail("a chargeback is above zero", 2)
+        if undo:
+            if refunds.find(conn, found.method, case) is None:
+                fail(f"no chargeback {case} of deposit {found.id} was posted")
+            told = Undone(found.method, found.payment_id, case, "chargeback")
+        outcome = deposits.apply(conn, now(), told)
+    _tell(env, outcome, id=case)
+
+
+@transactions.command(
+    "list", epilog="Example: loopstart-host transactions list alice --since 2026-01-31"
+)
+def transactions_list(
+    ctx: typer.Context,
+    account: str,
+    kind: Annotated[str, typer.Option(help="payment, fee, call, refund, chargeback, debt")] = "",
+    since: Annotated[datetime | None, typer.Option(help="UTC")] = None,
+    until: Annotated[datetime | None, typer.Option(help="UTC")] = None,
+    limit: _Limit = 50,
+) -> None:
+    """What moved a customer's funds or debt, newest first, and the funds after each."""
+    env: Context = ctx.obj
+    with env.reading() as conn:
+        main = main_account(conn, account)
+        rows = rows_of(
+            conn,
+            "SELECT * FROM (SELECT movement.id, movement.utc_ms, movement.kind, "
+            "posting.amount, posting.account_id < 0 AS is_debt, "
+            "coalesce(key, call.call_id || '/' || movement.leg) AS key, note, "
+            "sum(iif(posting.account_id > 0, posting.amount, 0)) OVER (ORDER BY movement.id) "
+            "AS funds FROM posting JOIN movement ON movement.id = movement_id "
+            "LEFT JOIN call ON call.id = movement.call WHERE posting.account_id IN (?, ?)) "
+            "WHERE (? = '' OR kind = ?) AND utc_ms >= ? AND utc_ms < ? "
+            "ORDER BY id DESC, is_debt LIMIT ?",
+            (main, ledger.DEBTS_FROM - main, kind, kind, _ms(since, 0), _ms(until, 1 << 62), limit),
+        )
+    columns = ("utc_ms", "kind", "amount", "funds", "is_debt", "key", "note")
+    show(rows, columns, as_json=env.json, empty="nothing moved")
+
+
+def show_methods(env: Context) -> None:
+    """Print the ways to pay, and what those that are not set up lack."""
+    rows = [method._asdict() for method in methods.methods()]
+    columns = ("name", "ready", "minimum", "fee", "fee_below", "how")
+    show(rows, columns, as_json=env.json, empty="")
+
+
+def main_account(conn: sqlite3.Connection, username: str) -> int:
+    """The account that pays for this one; ends the command if there is none."""
+    row = conn.execute(
+        "SELECT coalesce(parent_id, id) FROM account WHERE username = ?", (username,)
+    ).fetchone()
+    if row is None:
+        fail(f"no account {username!r}: `account list` shows them")
+    return int(row[0])
+
+
+def parse_usd_or_fail(text: str) -> Money:
+    """Read an amount; ends the command if it is none."""
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        fail(str(error))
+
+
+def _list(env: Context, account: str, state: str, method: str, limit: int, empty: str) -> None:
+    where, values = ["1"], list[object]()
+    with env.reading() as conn:
+        if account:
+            where.append("deposit.account_id = ?")
+            values.append(main_account(conn, account))
+        for column, value in (("state", state), ("method", method)):
+            if value:
+                where.append(f"{column} = ?")
+                values.append(value)
+        query = f"{_LIST}{' AND '.join(where)} ORDER BY opened_utc_ms DESC, deposit.id LIMIT ?"
+        rows = rows_of(conn, query, (*values, limit))
+    show(rows, _COLUMNS, as_json=env.json, empty=empty)
+
+
+def _provider(env: Context, name: str) -> PaymentProvider:
+    try:
+        return methods.provider(name, env.settings.payments)
+    except ProviderError as error:
+        fail(f"{error}; `pay methods` shows what is there")
+
+
+def _find(conn: sqlite3.Connection, name: str) -> Deposit:
+    found = deposits.find(conn, name)
+    if found is None:
+        fail(f"no deposit {name!r}: `deposit list` shows them")
+    return found
+
+
+def _undo(env: Context, asked: refunds.Return) -> None:
+    told = Undone(asked.method, asked.payment_id, asked.id, "refund", asked.id)
+    with env.writing() as conn:
+        deposits.apply(conn, now(), told)
+
+
+def _tell(env: Context, outcome: Outcome, **values: str) -> None:
+    """Say what was done, and what the customer has now."""
+    text = f"{outcome.what}: {outcome.detail}"
+    if not outcome.account_id:
+        say(text, as_json=env.json, outcome=outcome.what, detail=outcome.detail, **values)
+        return
+    with env.reading() as conn:
+        funds = ledger.balance(conn, outcome.account_id)
+    text += f"; {format_usd(funds.available)} USD available"
+    if funds.debt:
+        text += f", {format_usd(funds.debt)} USD owed"
+    say(
+        text,
+        as_json=env.json,
+        outcome=outcome.what,
+        detail=outcome.detail,
+        **values,
+        **funds._asdict(),
+    )
+
+
+def _ms(instant: datetime | None, otherwise: int) -> int:
+    return otherwise if instant is None else int(instant.replace(tzinfo=UTC).timestamp() * 1000)
