@@ -74,6 +74,7 @@ class Host(Carrying):
         self._stopped = asyncio.Event()
         self.iax2: Iax2Server | None = None
         """Only where a listener speaks it."""
+        self.in_doubt = {}
         self._sends = self._table()
 
     # --- life ---
@@ -263,6 +264,7 @@ class Host(Carrying):
         stamp = self._now()
         self.writer.submit(lambda conn: self.charging.heartbeat(conn, stamp), ignore)
         self._save_bindings(stamp)
+        self._give_back()
         if not self._stopped.is_set():
             self.loop.call_later(interval_s, self._beat)
 

@@ -3,18 +3,24 @@ it, and what is done with its answers."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from host.calls.call import Call
 from host.calls.commands import Authorize, MarkAnswered, RecordRefusal, Renew, Settle
-from host.calls.control import CallControl
+from host.calls.control import TEMPORARY_FAILURE, CallControl
 from host.charging.service import Charging
-from host.charging.values import Grant, Now, Reason, Refusal
+from host.charging.values import CallFacts, Ending, Grant, Now, Reason, Refusal
 from host.settings import Settings
 from host.sip import bindings
 from host.sip.registrar import Registrar
 from host.sip.server import SipServer
 from host.store.writer import GroupCommitWriter
+
+
+_IN_DOUBT = Ending("failed", TEMPORARY_FAILURE, "host", detail="the store did not answer")
+_MOST_IN_DOUBT = 10_000
+"""Beyond these, supervision gives back what the store granted and could not say."""
 
 
 class StoredCalls:
@@ -27,6 +33,8 @@ class StoredCalls:
     control: CallControl
     registrar: Registrar
     sip: SipServer
+    in_doubt: dict[str, CallFacts]
+    """Calls that were refused since the store did not answer: it may have granted them."""
 
     def _now(self) -> Now:
         raise NotImplementedError
@@ -43,10 +51,32 @@ class StoredCalls:
         if isinstance(answer, BaseException):
             self.log.error("store", call=call.id, operation="authorize", error=str(answer))
             answer = Refusal(Reason.STORE, str(answer))
+            if len(self.in_doubt) < _MOST_IN_DOUBT:
+                self.in_doubt[call.id] = call.facts
         assert isinstance(answer, Grant | Refusal)
         if isinstance(answer, Refusal):
             self._log_refusal(call.facts, answer)
         self.control.authorized(call, answer, self.sip.now)
+
+    def _give_back(self) -> None:
+        """With each heartbeat: void what the store may have granted without our knowing, and
+        write the CDR of the refusal where it did not."""
+        if not self.in_doubt:
+            return
+        now, doubtful = self._now(), dict(self.in_doubt)
+        refusal = Refusal(Reason.STORE, _IN_DOUBT.detail)
+
+        def give_back(conn: Any) -> None:
+            for call_id, facts in doubtful.items():
+                self.charging.settle(conn, now, call_id, 0, _IN_DOUBT)
+                self.charging.refuse(conn, now, facts, refusal)
+
+        self.writer.submit(give_back, partial(self._given_back, tuple(doubtful)))
+
+    def _given_back(self, call_ids: tuple[str, ...], result: object) -> None:
+        if not isinstance(result, BaseException):
+            for call_id in call_ids:
+                self.in_doubt.pop(call_id, None)
 
     def _record_refusal(self, command: RecordRefusal) -> None:
         now = self._now()

@@ -230,6 +230,12 @@ class Books:
         self._must(not wrong, f"channels in use are not those of the open calls: {wrong[:2]}")
         for key, count in in_use.items():
             self._must(count <= most[key], f"{key}: {count} calls at once, {most[key]} allowed")
+        for call_id in open_calls:
+            host = self.calls[call_id].host
+            self._must(
+                host.dead or call_id in host.control.calls or call_id in host.in_doubt,
+                f"call {call_id} has a hold and a channel, and its host knows nothing of it",
+            )
         standing = set(open_calls)
         for host in self._world.living():
             for call in host.control.calls.values():

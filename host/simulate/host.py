@@ -221,6 +221,7 @@ class SimHost(Carrying):
         self.settings = Settings(host_id=name, charging=CHARGING)
         self.log = world.log
         self.iax2 = None
+        self.in_doubt = {}
         self.sip: Any = Shell(self)
         self.sessions: Any = Sessions(self)
         self.store = SimWriter(self)
@@ -296,6 +297,7 @@ class SimHost(Carrying):
         stamp = self._now()
         self.beat_at = self.world.schedule.now
         self.writer.submit(lambda conn: self.charging.heartbeat(conn, stamp), ignore)
+        self._give_back()
         self.later(CHARGING.heartbeat_ms / 1000, self._beat)
 
     def _supervise(self) -> None:

@@ -109,6 +109,8 @@ class SimWriter:
         self.delay_s = 0.01
         self.failing: set[str] = set()
         """Operations of charging (`authorize`, `settle`...) that fail."""
+        self.losing: set[str] = set()
+        """Those that are done, and whose answer is lost."""
         self.done: list[str] = []
 
     def submit(self, operation: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
@@ -123,6 +125,8 @@ class SimWriter:
                 result = operation(self.conn)
                 self.conn.execute("COMMIT")
                 self.done.append(kind)
+                if kind in self.losing:
+                    result = StoreError("the answer was lost")
             host = self._world.host
             host.sip.now = self._world.now
             done(result)
