@@ -299,6 +299,15 @@ def check(conn: sqlite3.Connection) -> list[str]:
             due = charge(Tariff(Money(rate), first, step, Money(fee)), billed_ms)
             if cost > due:
                 faults.append(f"CDR of call {call_id} leg {leg} says {cost}, its talk costs {due}")
+        for call_id, talk_ms, cost, rate, first, step, fee in conn.execute(
+            "SELECT call_id, talk_ms, carrier_cost, cost_per_minute, cost_first_s, cost_step_s, "
+            "cost_connect_fee FROM call WHERE carrier_cost IS NOT NULL"
+        ):
+            due = charge(Tariff(Money(rate), first, step, Money(fee)), talk_ms)
+            if cost != due:
+                faults.append(
+                    f"CDR of call {call_id} says that its carrier took {cost}, its talk costs {due}"
+                )
     finally:
         if own:
             conn.execute("ROLLBACK")

@@ -1,0 +1,75 @@
+"""What a call cost us: kept from its answer on, charged once it is over, whatever ends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from host.charging import ledger
+from host.charging.values import USD, CarrierCost, Money, Tariff
+from tests.host.charging.world import CENT, World, leg
+
+NORTH = CarrierCost(3, "north 1514", Tariff(Money(CENT // 2), 60, 60, Money(7)))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path / "host.sqlite")
+    made.authorize("c1", leg(made.account(USD)))
+    return made
+
+
+def answered(world: World, cost: CarrierCost | None = NORTH) -> None:
+    world.charging.answered(world.conn, world.now, "c1", "north", cost)
+
+
+def carrier_took(world: World) -> tuple[object, object]:
+    (cdr,) = world.cdrs("c1")
+    return cdr["carrier_cost"], cdr["margin"]
+
+
+def test_the_carriers_own_increments_and_fee_count(world: World) -> None:
+    answered(world)
+    world.settle("c1", 6_000)
+    assert carrier_took(world) == (CENT // 2 + 7, CENT // 10 - CENT // 2 - 7)
+    world.sound()
+
+
+def test_the_first_answer_counts(world: World) -> None:
+    answered(world)
+    answered(world, CarrierCost(4, "south 1", Tariff(Money(1))))
+    world.settle("c1", 60_000)
+    (cdr,) = world.cdrs("c1")
+    assert (cdr["cost_ref"], cdr["carrier_cost"]) == ("north 1514", CENT // 2 + 7)
+
+
+def test_no_talk_costs_us_nothing(world: World) -> None:
+    answered(world)
+    world.settle("c1", 0)
+    assert carrier_took(world) == (0, 0)
+
+
+def test_without_an_answer_nothing_is_known(world: World) -> None:
+    world.settle("c1", 0)
+    assert carrier_took(world) == (None, None)
+
+
+def test_a_crash_keeps_what_the_carrier_takes(world: World) -> None:
+    answered(world)
+    world.ms += 61_000
+    world.charging.heartbeat(world.conn, world.now)
+    world.conn.close()
+    after = World(world.path)
+    after.ms = world.ms
+    assert after.charging.recover(after.conn, after.now) == 1
+    assert carrier_took(after)[0] == CENT + 7
+    after.sound()
+
+
+def test_the_audit_finds_a_carriers_cost_that_is_not_that_of_the_talk(world: World) -> None:
+    answered(world)
+    world.settle("c1", 60_000)
+    world.conn.execute("UPDATE call SET carrier_cost = 1")
+    (fault,) = ledger.check(world.conn)
+    assert fault == f"CDR of call c1 says that its carrier took 1, its talk costs {CENT // 2 + 7}"
