@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
+from apimatic_core.exceptions.auth_validation_exception import AuthValidationException
 from paypalserversdk.configuration import Configuration, Environment
 from paypalserversdk.exceptions.api_exception import ApiException
 from paypalserversdk.http.auth.o_auth_2 import ClientCredentialsAuthCredentials
@@ -213,7 +214,12 @@ class PayPalOrders:
         return str(self._token.access_token)
 
     def _ask(self, request: Callable[[], Any]) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._guard(request).text)
+        try:
+            found: dict[str, Any] = json.loads(self._guard(request).text)
+        except AuthValidationException as error:
+            # The library does not say why it got no token: ask for one, and hear it.
+            self._guard(self._client.oauth_2.fetch_token)
+            raise ProviderError("PayPal gave no token: try again", final=False) from error
         return found
 
     @staticmethod
