@@ -228,7 +228,9 @@ def refund(
         asked = refunds.ask(conn, now(), found, units, return_id, note)
     if isinstance(asked, Refusal):
         fail(f"nothing was refunded: {asked.detail}, the rest is spent or held by live calls")
-    reference = ""
+    if asked.state == "undone":
+        fail(f"refund {return_id} came to nothing before: leave out --id to try anew")
+    reference = asked.reference
     if provider is not None and asked.state == "asked":
         try:
             answer = provider.refund(asked.payment_id, asked.amount, return_id)
@@ -252,6 +254,31 @@ def refund(
         amount=asked.amount,
         reference=reference,
     )
+
+
+def returns(
+    ctx: typer.Context,
+    account: str = "",
+    state: Annotated[str, typer.Option(help="early, asked, done or undone")] = "",
+    limit: _Limit = 50,
+) -> None:
+    """Refunds and chargebacks, newest first; one that stays `asked` is to be repeated by its id."""
+    env: Context = ctx.obj
+    with env.reading() as conn:
+        main = main_account(conn, account) if account else 0
+        rows = rows_of(
+            conn,
+            "SELECT payment_return.utc_ms, kind, username AS account, payment_return.amount, "
+            "from_funds AS funds, from_debt AS debt, payment_return.state, payment_return.id, "
+            "payment_return.method, payment_id, payment_return.reference, payment_return.note "
+            "FROM payment_return LEFT JOIN deposit USING (method, payment_id) "
+            "LEFT JOIN account ON account.id = deposit.account_id "
+            "WHERE (? = 0 OR deposit.account_id = ?) AND (? = '' OR payment_return.state = ?) "
+            "ORDER BY payment_return.utc_ms DESC, payment_return.id LIMIT ?",
+            (main, main, state, state, limit),
+        )
+    columns = ("utc_ms", "kind", "account", "amount", "state", "id", "method", "payment_id", "note")
+    show(rows, columns, as_json=env.json, empty="nothing went back")
 
 
 def chargeback(

@@ -41,6 +41,7 @@ app.add_typer(funds.deposit, name="deposit")
 app.add_typer(funds.wire, name="wire")
 app.add_typer(funds.transactions, name="transactions")
 app.command("refund", epilog="Example: loopstart-host refund pi_3Q 10")(funds.refund)
+app.command("returns", epilog="Example: loopstart-host returns --state asked")(funds.returns)
 app.command("chargeback", epilog="Example: loopstart-host chargeback pi_3Q --id dp_1")(
     funds.chargeback
 )

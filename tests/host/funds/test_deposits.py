@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host.charging import ledger
 from host.charging.money import parse_usd
 from host.charging.values import USD, Grant, Money, Reason, Refusal
 from host.funds import deposits, refunds
@@ -90,6 +91,31 @@ def test_currency_of_all_customers_is_usd(world: World) -> None:
     found = deposits.find(world.conn, "pi_1")
     assert found is not None
     assert (found.state, found.amount, world.funds(1).funds) == ("credited", 18 * USD, 18 * USD)
+    world.sound()
+
+
+def test_payments_are_added_and_calls_and_other_charges_debited(world: World) -> None:
+    opened(world)
+    tell(world, paid())
+    opened(world, 15 * USD, id="d2")
+    tell(world, paid(15 * USD, "d2", "pi_2"))
+    assert world.funds(1).funds == 40 * USD
+    world.authorize("c", leg(1))
+    world.answered("c")
+    assert world.settle("c", 60_000) == [CENT]
+    assert ledger.take_fee(world.conn, world.now, 1, Money(2 * USD), "month") is None
+    assert world.funds(1).funds == 38 * USD - CENT
+    world.sound()
+
+
+def test_prepaid_nothing_is_spent_that_was_not_deposited(world: World) -> None:
+    assert isinstance(world.authorize("c1", leg(1)), Refusal)
+    opened(world, 15 * USD)
+    assert isinstance(world.authorize("c2", leg(1)), Refusal), "opened is not paid"
+    tell(world, paid(15 * USD))
+    assert isinstance(world.authorize("c3", leg(1)), Grant)
+    refused = ledger.take_fee(world.conn, world.now, 1, Money(15 * USD), "month")
+    assert isinstance(refused, Refusal), "a call holds some of it"
     world.sound()
 
 
@@ -226,11 +252,7 @@ def test_a_payment_smaller_than_the_debt_repays_what_it_can(world: World) -> Non
     assert world.funds(1)[::3] == (0, 0)
     opened(world, 50 * USD, id="d2")
     tell(world, paid(50 * USD, "d2", "pi_2"))
-    world.conn.execute("BEGIN")
-    from host.charging import ledger
-
     assert ledger.take_fee(world.conn, world.now, 1, Money(50 * USD), "month") is None
-    world.conn.execute("COMMIT")
     assert tell(world, back(50 * USD, "dp_2", payment="pi_2")) == "returned"
     assert (world.funds(1).debt, world.funds(1).available) == (50 * USD, 0)
     opened(world, 15 * USD, id="d3")
