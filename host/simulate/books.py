@@ -103,7 +103,12 @@ class Books:
             track.settled = told
             self._world.schedule.trace("settled", call_id, told)
         else:
-            assert isinstance(result, StoreError), repr(result)
+            self._world.schedule.trace("not settled", call_id)
+
+    def refused(self, error: BaseException) -> None:
+        """The store did not do something: for want of room, or being away, but for no mistake."""
+        excused = isinstance(error, StoreError | sqlite3.OperationalError)
+        self._must(excused, f"the store was asked for what it must refuse: {error!r}")
 
     # --- what must hold ---
 

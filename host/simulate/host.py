@@ -167,7 +167,12 @@ class SimWriter:
         results = self.committer.transact(batch)
         failed = isinstance(results[0], StoreError)
         world = host.world
-        if failed and world.disk.full:
+        errors = [result for result in results if isinstance(result, BaseException)]
+        for error in errors:
+            world.books.refused(error)
+            if failed:
+                break
+        if errors and world.disk.full:
             world.injected("disk full")
         if not failed:
             torn_from = self.committer.wal_before

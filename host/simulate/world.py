@@ -361,8 +361,10 @@ class World:
             self.schedule.at(self.dice.uniform(4, 15), self._make_room)
 
     def _make_room(self) -> None:
-        # A disk that nobody found full was not full: then it stays so until calls come.
-        if not self.counts["disk full"] and self.schedule.now < faults.LOAD_S + 20:
+        # A disk that nobody found full was not full: then it stays so until something is written.
+        if not self.counts["disk full"] and self.schedule.now < faults.LOAD_S + 60:
+            for _ in range(5):
+                self._pay("calm", 1)
             self.schedule.at(2.0, self._make_room)
         else:
             self._set_full(False)
