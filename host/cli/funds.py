@@ -1,8 +1,10 @@
-"""Commands: deposit, wire, refund, chargeback, transactions."""
+"""Commands: deposit, refund, returns, chargeback, transactions."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import signal
 import sqlite3
 from datetime import UTC, datetime
 from typing import Annotated
@@ -17,9 +19,9 @@ from host.cli.output import fail, say, show
 from host.funds import deposits, methods, refunds
 from host.funds.deposits import Deposit, Outcome
 from host.funds.notices import Notice, PaymentProvider, ProviderError, Returned, Undone
+from host.logs import configure
 
 deposit = typer.Typer(no_args_is_help=True, help="Payments by card and PayPal.")
-wire = typer.Typer(no_args_is_help=True, help="Bank wires, which an operator confirms.")
 transactions = typer.Typer(no_args_is_help=True, help="What moved a customer's money.")
 
 _COLUMNS = (
@@ -38,7 +40,7 @@ _LIST = (
     "opened_utc_ms, changed_utc_ms, note FROM deposit LEFT JOIN account "
     "ON account.id = deposit.account_id WHERE "
 )
-_Limit = Annotated[int, typer.Option(min=1, max=1_000_000)]
+Limit = Annotated[int, typer.Option(min=1, max=1_000_000)]
 
 
 @deposit.command("open", epilog="Example: loopstart-host deposit open alice 25 --by card")
@@ -121,7 +123,7 @@ def deposit_check(
     else:
         with env.writing() as conn:
             outcome = deposits.apply(conn, now(), notice)
-    _tell(env, outcome, id=found.id)
+    tell(env, outcome, id=found.id)
 
 
 @deposit.command("list", epilog="Example: loopstart-host deposit list --state review")
@@ -129,78 +131,37 @@ def deposit_list(
     ctx: typer.Context,
     account: str = "",
     state: Annotated[str, typer.Option(help="pending, credited, failed or review")] = "",
-    limit: _Limit = 50,
+    limit: Limit = 50,
 ) -> None:
     """Deposits of every kind, newest first; those under review wait for an operator's `pay`."""
-    _list(ctx.obj, account, state, "", limit, "no such deposits: `deposit open`")
+    list_deposits(ctx.obj, account, state, "", limit, "no such deposits: `deposit open`")
 
 
-@wire.command("add", epilog="Example: loopstart-host wire add alice 250 --note 'invoice 12'")
-def wire_add(
+@deposit.command("listen", epilog="Example: loopstart-host deposit listen --port 8480")
+def deposit_listen(
     ctx: typer.Context,
-    account: str,
-    amount: Annotated[str, typer.Argument(help="USD, at least 100")],
-    wire_id: Annotated[
-        str, typer.Option("--id", help="What the customer writes on the remittance.")
-    ] = "",
-    note: str = "",
+    address: Annotated[str, typer.Option(help="A proxy that speaks TLS stands before it.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8_480,
 ) -> None:
-    """Note a wire that a customer announced; it counts once it is confirmed."""
+    """Take the providers' webhooks at /card and /paypal until interrupted; beside `serve`."""
+    from host.funds.shell import WebhookServer
+
     env: Context = ctx.obj
-    wire_id, units = wire_id or f"wire-{secrets.token_hex(4)}", parse_usd_or_fail(amount)
-    with env.writing() as conn:
-        main = main_account(conn, account)
-        made = deposits.open_deposit(conn, now(), wire_id, "wire", main, units, note)
-    say(
-        f"wire {made.id} of {format_usd(units)} USD waits: `wire confirm {made.id}` when it came",
-        as_json=env.json,
-        id=made.id,
-        account=account,
-        amount=units,
-        state=made.state,
-    )
-
-
-@wire.command(
-    "confirm",
-    epilog="Example: loopstart-host wire confirm wire-1a2b3c4d --received 240 --bank-id F7",
-)
-def wire_confirm(
-    ctx: typer.Context,
-    wire_id: Annotated[str, typer.Argument(metavar="ID")],
-    received: Annotated[str, typer.Option(help="USD, if not as announced.")] = "",
-    bank_id: Annotated[str, typer.Option(help="The bank's reference: it is credited once.")] = "",
-) -> None:
-    """Credit a wire that came: under 1000 USD less a fee of 15 USD."""
-    env: Context = ctx.obj
-    units = parse_usd_or_fail(received) if received else None
-    with env.writing() as conn:
-        outcome = deposits.confirm_wire(conn, now(), wire_id, units, bank_id)
-    _tell(env, outcome, id=wire_id)
-
-
-@wire.command("reject", epilog="Example: loopstart-host wire reject wire-1a2b3c4d 'never came'")
-def wire_reject(
-    ctx: typer.Context,
-    wire_id: Annotated[str, typer.Argument(metavar="ID")],
-    why: Annotated[str, typer.Argument()] = "rejected",
-) -> None:
-    """Strike a wire that did not come, or that goes back."""
-    env: Context = ctx.obj
-    with env.writing() as conn:
-        outcome = deposits.reject_wire(conn, now(), wire_id, why)
-    _tell(env, outcome, id=wire_id)
-
-
-@wire.command("list", epilog="Example: loopstart-host wire list --state pending")
-def wire_list(
-    ctx: typer.Context,
-    account: str = "",
-    state: Annotated[str, typer.Option(help="pending, credited or failed")] = "",
-    limit: _Limit = 50,
-) -> None:
-    """Wires, newest first."""
-    _list(ctx.obj, account, state, "wire", limit, "no such wires: `wire add`")
+    providers = {n: _provider(env, n) for n in deposits.PROVIDED if not methods.lacks(n)}
+    if not providers:
+        fail("no provider is set up that could send webhooks: `pay methods` shows what is missing")
+    configure(env.settings.log_level, env.settings.log_json)
+    try:
+        server = WebhookServer(address, port, env.settings.database, providers)
+    except OSError as error:
+        fail(f"cannot listen at {address}:{port}: {error.strerror}")
+    print(f"listening at {address}:{server.server_port} for {', '.join(providers)}", flush=True)
+    # Not KeyboardInterrupt alone: a service manager sends SIGTERM.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with server, contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
 
 
 def refund(
@@ -260,7 +221,7 @@ def returns(
     ctx: typer.Context,
     account: str = "",
     state: Annotated[str, typer.Option(help="early, asked, done or undone")] = "",
-    limit: _Limit = 50,
+    limit: Limit = 50,
 ) -> None:
     """Refunds and chargebacks, newest first; one that stays `asked` is to be repeated by its id."""
     env: Context = ctx.obj
@@ -304,7 +265,7 @@ def chargeback(
                 fail(f"no chargeback {case} of deposit {found.id} was posted")
             told = Undone(found.method, found.payment_id, case, "chargeback")
         outcome = deposits.apply(conn, now(), told)
-    _tell(env, outcome, id=case)
+    tell(env, outcome, id=case)
 
 
 @transactions.command(
@@ -316,7 +277,7 @@ def transactions_list(
     kind: Annotated[str, typer.Option(help="payment, fee, call, refund, chargeback, debt")] = "",
     since: Annotated[datetime | None, typer.Option(help="UTC")] = None,
     until: Annotated[datetime | None, typer.Option(help="UTC")] = None,
-    limit: _Limit = 50,
+    limit: Limit = 50,
 ) -> None:
     """What moved a customer's funds or debt, newest first, and the funds after each."""
     env: Context = ctx.obj
@@ -363,7 +324,10 @@ def parse_usd_or_fail(text: str) -> Money:
         fail(str(error))
 
 
-def _list(env: Context, account: str, state: str, method: str, limit: int, empty: str) -> None:
+def list_deposits(
+    env: Context, account: str, state: str, method: str, limit: int, empty: str
+) -> None:
+    """Print deposits by account, state and method, whichever are given."""
     where, values = ["1"], list[object]()
     with env.reading() as conn:
         if account:
@@ -398,7 +362,7 @@ def _undo(env: Context, asked: refunds.Return) -> None:
         deposits.apply(conn, now(), told)
 
 
-def _tell(env: Context, outcome: Outcome, **values: str) -> None:
+def tell(env: Context, outcome: Outcome, **values: str) -> None:
     """Say what was done, and what the customer has now."""
     text = f"{outcome.what}: {outcome.detail}"
     if not outcome.account_id:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from host.cli import carriers, funds, mail, money, numbers, rates, simulate
+from host.cli import carriers, funds, mail, money, numbers, rates, simulate, wires
 from host.cli.config import ConfigError, load
 from host.cli.context import Context
 from host.cli.output import fail
@@ -38,7 +38,7 @@ app.command("simulate", epilog="Example: loopstart-host simulate --seed 1 --seed
 app.add_typer(money.cdr, name="cdr")
 app.add_typer(money.ledger, name="ledger")
 app.add_typer(funds.deposit, name="deposit")
-app.add_typer(funds.wire, name="wire")
+app.add_typer(wires.wire, name="wire")
 app.add_typer(funds.transactions, name="transactions")
 app.command("refund", epilog="Example: loopstart-host refund pi_3Q 10")(funds.refund)
 app.command("returns", epilog="Example: loopstart-host returns --state asked")(funds.returns)

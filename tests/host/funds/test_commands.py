@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +19,7 @@ from host.cli.main import app
 from host.funds import methods
 from host.store.sqlite import open_writer
 from tests.host.cli.test_commands import Operator
-from tests.host.funds.fakes import FakeStripe, served
+from tests.host.funds.fakes import SECRET, FakeStripe, served
 from tests.host.funds.test_mail import Postbox, serving
 
 VARIABLES = (methods.STRIPE_KEY, methods.PAYPAL_ID, methods.PAYPAL_SECRET)
@@ -214,7 +218,7 @@ def test_a_wrong_mail_setting_names_its_line(operator: Operator) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *(["deposit", name] for name in ("open", "check", "list")),
+        *(["deposit", name] for name in ("open", "check", "list", "listen")),
         *(["wire", name] for name in ("add", "confirm", "reject", "list")),
         *(["threshold", name] for name in ("set", "show")),
         *(["mail", name] for name in ("run", "list", "retry")),
@@ -260,3 +264,53 @@ def test_the_sender_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
     with serving(postbox) as port:
         asyncio.run(story(port))
     assert len(postbox.messages) == 1
+
+
+def test_webhooks_come_over_http_until_it_is_told_to_stop(
+    operator: Operator, bank: FakeStripe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(methods.STRIPE_WEBHOOK, SECRET)
+    opened = operator.json("deposit", "open", "alice", "25", "--id", "d1")
+    intent = bank.pay(opened["reference"])
+    command = [sys.executable, "-m", "host.cli.main", "--config", str(operator.config)]
+    process = subprocess.Popen(
+        [*command, "deposit", "listen", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"127\.0\.0\.1:(\d+) for card", line)
+        assert found, line
+        port = int(found[1])
+        headers, body = bank.event("payment_intent.succeeded", intent)
+        answers = [
+            _post(port, path, sent, text)
+            for path, sent, text in (
+                ("/paypal", headers, body),
+                ("/card", {}, body),
+                ("/card", headers | {"Content-Length": "99999999"}, b""),
+                ("/card", headers | {"Content-Length": "-1"}, b""),
+                ("/card", headers, body),
+                ("/card", headers, body),
+            )
+        ]
+        assert answers[0][0] == 404
+        assert answers[1][0] == 400
+        assert [answer[0] for answer in answers[2:4]] == [413, 413]
+        assert answers[4:] == [(200, "credited"), (200, "repeated")]
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+    assert funds(operator) == "25.00"
+
+
+def _post(port: int, path: str, headers: dict[str, str], body: bytes) -> tuple[int, str]:
+    conn = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    conn.request("POST", path, body, headers)
+    answer = conn.getresponse()
+    text = answer.read().decode()
+    conn.close()
+    return answer.status, text

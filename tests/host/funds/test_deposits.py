@@ -272,13 +272,15 @@ NOTICES: tuple[Notice, ...] = (
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.permutations([*NOTICES, *NOTICES[:5]]), st.sampled_from([0, 5 * USD]))
 def test_whatever_order_and_however_often_notices_come(
     tmp_path_factory: pytest.TempPathFactory, order: list[Notice], spent: int
 ) -> None:
     world = World(tmp_path_factory.mktemp("funds") / "host.sqlite")
     world.account(spent)
+    # One transaction for the story: sixty of them need no disk.
+    world.conn.execute("BEGIN")
     opened(world)
     for notice in order:
         tell(world, notice)
@@ -286,3 +288,34 @@ def test_whatever_order_and_however_often_notices_come(
     assert funds.funds - funds.debt == spent
     assert funds.available == spent
     world.conn.close()
+
+
+@pytest.mark.parametrize(
+    ("tampering", "found"),
+    [
+        ("UPDATE ledger_account SET debt = debt + 1 WHERE id = 1", "shows a debt of"),
+        ("UPDATE deposit SET state = 'pending'", "but the ledger has it"),
+        ("UPDATE deposit SET payment_id = 'pi_9'", "but the ledger lacks it"),
+        ("UPDATE deposit SET amount = 100", "more than the 100 that were received"),
+    ],
+)
+def test_the_audit_finds_deposits_that_were_tampered_with(
+    world: World, tampering: str, found: str
+) -> None:
+    opened(world)
+    tell(world, paid())
+    assert tell(world, back(5 * USD)) == "returned"
+    world.conn.execute(tampering)
+    assert any(found in fault for fault in ledger.check(world.conn))
+
+
+def test_a_notice_that_was_not_committed_leaves_nothing_and_counts_when_it_comes_again(
+    world: World,
+) -> None:
+    opened(world)
+    world.conn.execute("BEGIN IMMEDIATE")
+    assert tell(world, paid()) == "credited"
+    world.conn.execute("ROLLBACK")
+    assert world.funds(1).funds == 0
+    assert tell(world, paid()) == "credited"
+    assert world.funds(1).funds == 25 * USD

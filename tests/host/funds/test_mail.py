@@ -21,6 +21,7 @@ from host.funds import alerts
 from host.funds.letters import templates
 from host.funds.sender import GIVE_UP_S, LEASE_S, RETRY_S, MailSender, Tally
 from host.settings import MailSettings
+from host.store.sqlite import open_reader
 from tests.host.charging.world import CENT, World, leg
 
 
@@ -151,6 +152,18 @@ def test_fees_and_chargebacks_cross_it_too_and_what_is_held_does_not(world: Worl
     alert(world, 90 * USD)
     ledger.pay(world.conn, world.now, 1, Money(100 * USD), "wire", "w", "", Money(15 * USD))
     assert (waiting(world), world.funds(1).funds) == (0, 89 * USD)
+
+
+def test_an_alert_is_as_durable_as_the_settlement_that_it_tells_of(world: World) -> None:
+    world.conn.execute("BEGIN IMMEDIATE")
+    spend(world, 2 * USD)
+    assert waiting(world) == 1
+    world.conn.execute("ROLLBACK")
+    assert waiting(world) == 0
+    spend(world, 2 * USD)
+    found = open_reader(world.path)
+    assert found.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
+    found.close()
 
 
 def test_who_wants_no_alert_gets_none(world: World) -> None:
