@@ -94,7 +94,14 @@ class RateIndex:
     def _open(self) -> RateIndex:
         """Note where each beginning begins; then it can be searched."""
         starts = self._starts
-        self._begins = array("I", (bisect_left(starts, n * _BEGIN) for n in range(_BEGINS + 1)))
+        if len(starts) > _BEGINS:
+            self._begins = array("I", (bisect_left(starts, n * _BEGIN) for n in range(_BEGINS + 1)))
+            return self
+        # Few pieces: one look at each costs less than a search for each beginning.
+        begins = self._begins = array("I")
+        for piece, start in enumerate(starts):
+            begins.extend(array("I", [piece]) * (start // _BEGIN + 1 - len(begins)))
+        begins.extend(array("I", [len(starts)]) * (_BEGINS + 1 - len(begins)))
         return self
 
     def _arrays(self) -> tuple[array[int], array[int], array[int]]:
