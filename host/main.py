@@ -285,8 +285,9 @@ class Host(Carrying):
             self.registrar.restore(binding)
 
     def _supervise(self) -> None:
-        stamp = self._now()
-        self.writer.submit(lambda conn: self.charging.supervise(conn, stamp), ignore)
+        # The time is that of the look itself: after a stall an older one would make a heartbeat
+        # seem to have been there since.
+        self.writer.submit(lambda conn: self.charging.supervise(conn, self._now()), ignore)
         if not self._stopping.is_set():
             self.loop.call_later(SUPERVISE_S, self._supervise)
 

@@ -68,6 +68,7 @@ def supervise(
     last heartbeat, by that host's own clock, and as this one has seen no further heartbeat since.
 
     Args:
+        now: the time of this very look, not of when it was asked for.
         beats: what this process saw of other hosts; kept from one time to the next.
     """
     count = 0

@@ -306,8 +306,7 @@ class SimHost(Carrying):
         self.later(CHARGING.heartbeat_ms / 1000, self._beat)
 
     def _supervise(self) -> None:
-        stamp = self._now()
-        self.writer.submit(lambda conn: self.charging.supervise(conn, stamp), ignore)
+        self.writer.submit(lambda conn: self.charging.supervise(conn, self._now()), ignore)
         self.later(SUPERVISE_S, self._supervise)
 
     # --- calls ---
