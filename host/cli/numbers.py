@@ -27,8 +27,8 @@ _Iax2 = Annotated[
 _ACCOUNTS = """
 SELECT account.id, username, (SELECT username FROM account AS parent
     WHERE parent.id = account.parent_id) AS parent, status, route, channels, balance AS funds,
-    held, international, premium_fallback, calls_to_one_number, caller_id, area_code, dial_rules,
-    address, port, contact, number_range, media, iax2, call_token, encryption, trunk
+    held, debt, international, premium_fallback, calls_to_one_number, caller_id, area_code,
+    dial_rules, address, port, contact, number_range, media, iax2, call_token, encryption, trunk
 FROM account JOIN ledger_account ON ledger_account.id = coalesce(parent_id, account.id)"""
 
 
