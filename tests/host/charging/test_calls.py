@@ -36,11 +36,11 @@ def reason(answer: object) -> Reason | None:
 def test_an_answered_call_pays_for_its_talk_and_the_rest_comes_back(world: World) -> None:
     alice = world.account(USD)
     assert world.authorize("c1", leg(alice)) == Grant(60_000, 50_000, False)
-    assert world.funds(alice) == (USD, CENT, USD - CENT)
+    assert world.funds(alice) == (USD, CENT, USD - CENT, 0)
     world.answered("c1")
     world.ms += 27_000
     assert world.settle("c1", 27_000) == [CENT // 2]
-    assert world.funds(alice) == (USD - CENT // 2, 0, USD - CENT // 2)
+    assert world.funds(alice) == (USD - CENT // 2, 0, USD - CENT // 2, 0)
     (cdr,) = world.cdrs("c1")
     assert (cdr["billed_ms"], cdr["cost"], cdr["carrier"]) == (27_000, CENT // 2, "north")
     assert (cdr["disposition"], cdr["cause"], cdr["ended_by"]) == ("answered", 16, "caller")
@@ -51,7 +51,7 @@ def test_an_unanswered_call_costs_nothing(world: World) -> None:
     alice = world.account(USD)
     world.authorize("c1", leg(alice, Tariff(CENT, connect_fee=CENT)))
     assert world.settle("c1", 0, Ending("no answer", 19, "caller")) == [0]
-    assert world.funds(alice) == (USD, 0, USD)
+    assert world.funds(alice) == (USD, 0, USD, 0)
     assert [cdr["disposition"] for cdr in world.cdrs("c1")] == ["no answer"]
     world.sound()
 
@@ -194,7 +194,7 @@ def test_renewals_until_the_money_is_out(world: World) -> None:
     assert world.funds(alice).available == 0
     assert world.settle("c1", 126_040) == [2 * CENT + CENT // 10]
     assert world.cdrs("c1")[0]["billed_ms"] == 126_000
-    assert world.funds(alice) == (0, 0, 0)
+    assert world.funds(alice) == (0, 0, 0, 0)
     world.sound()
 
 

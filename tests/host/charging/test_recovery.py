@@ -34,7 +34,7 @@ def test_a_call_is_billed_to_the_last_heartbeat(tmp_path: Path) -> None:
     assert after.charging.recover(after.conn, after.now) == 1
     (cdr,) = after.cdrs("c1")
     assert (cdr["billed_ms"], cdr["cost"], cdr["ended_by"]) == (24_000, CENT * 4 // 10, "crash")
-    assert after.funds(alice) == (USD - CENT * 4 // 10, 0, USD - CENT * 4 // 10)
+    assert after.funds(alice) == (USD - CENT * 4 // 10, 0, USD - CENT * 4 // 10, 0)
     assert after.conn.execute("SELECT count(*) FROM live_limit").fetchone() == (0,)
     assert after.charging.recover(after.conn, after.now) == 0
     after.sound()
