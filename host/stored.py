@@ -17,7 +17,6 @@ from host.sip.registrar import Registrar
 from host.sip.server import SipServer
 from host.store.writer import GroupCommitWriter
 
-
 _IN_DOUBT = Ending("failed", TEMPORARY_FAILURE, "host", detail="the store did not answer")
 _MOST_IN_DOUBT = 10_000
 """Beyond these, supervision gives back what the store granted and could not say."""
