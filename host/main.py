@@ -223,10 +223,17 @@ class Host(Carrying):
         if self.iax2 is not None:
             self.iax2.send()
 
+    def pace(self) -> None:
+        """After a batch of IAX2: with sound in it the next one is too near to rest until then."""
+        slow = self.iax2_shell.slow
+        if slow or not self.transports.ticking:
+            self.writer.pace(slow)
+
     def rearm(self) -> None:
         """What was submitted is committed; one timer for all deadlines, moved only when one
         comes earlier."""
-        self.writer.pace(self.transports.ticking)
+        slow = self.iax2 is not None and self.iax2_shell.slow
+        self.writer.pace(slow or self.transports.ticking)
         at, other = self.sip.next_deadline, self.control.next_deadline
         if at is None or (other is not None and other < at):
             at = other

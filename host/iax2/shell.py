@@ -41,6 +41,9 @@ class Rest(Protocol):
     def rearm(self) -> None:
         """A deadline may have moved."""
 
+    def pace(self) -> None:
+        """A batch of IAX2 is over: the store may work now, if there is time."""
+
     def take_deliveries(self) -> None:
         """The store's answers that have come."""
 
@@ -96,6 +99,11 @@ class Iax2Shell:
         """True while it looks by itself at every tick, for the store's answers, too."""
         return self._gatherer.ticking
 
+    @property
+    def slow(self) -> bool:
+        """True while its batches are far apart: the store can work between them."""
+        return self._gatherer.slow
+
     async def close(self) -> None:
         """Hang up what is left, and close the sockets."""
         self.server.close(self._rest.enter())
@@ -115,3 +123,4 @@ class Iax2Shell:
         armed_at = self._rest.armed_at
         if at is not None and (armed_at is None or at < armed_at):
             self._rest.rearm()
+        self._rest.pace()

@@ -69,6 +69,11 @@ class Gatherer:
         self._closed = False
         self.ticking = False
 
+    @property
+    def slow(self) -> bool:
+        """True while batches are far apart, since no sound goes through."""
+        return self.ticking and self._pace_s > self._tick_s
+
     def add(self, sock: socket.socket, drain: Callable[[], int]) -> None:
         """Watch a socket; `drain` takes what has come and answers how many datagrams."""
         self._drains[sock.fileno()] = drain

@@ -18,7 +18,9 @@ from host.numbering.least_cost import order
 from host.numbering.rates import Rate, Rates
 from host.numbering.values import Account, Carrier, IncomingPlan, OutgoingPlan, Route
 
-_CACHE_SIZE = 4_096
+_ACCOUNTS = 4_096
+_NUMBERS = 1_024
+"""Numbers are many and dialled seldom, and a plan is a kilobyte."""
 _V = TypeVar("_V")
 
 _ACCOUNT = """
@@ -49,7 +51,8 @@ class _Cache(Generic[_V]):
     Strangers choose the names that are not there; those must not drive out the others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._found: dict[object, _V] = {}
         self._missing: set[object] = set()
 
@@ -61,11 +64,11 @@ class _Cache(Generic[_V]):
         value = look_up()
         # Emptied as a whole when full: no bookkeeping on the way of every call.
         if value is None:
-            if len(self._missing) >= _CACHE_SIZE:
+            if len(self._missing) >= self._size:
                 self._missing.clear()
             self._missing.add(key)
         else:
-            if len(self._found) >= _CACHE_SIZE:
+            if len(self._found) >= self._size:
                 self._found.clear()
             self._found[key] = value
         return value
@@ -112,11 +115,11 @@ class Directory:
         self._rates = Rates(conn)
         self._below_cost: dict[Route, bool] = {}
         """Routes that may be sold below cost."""
-        self._accounts: _Cache[Account] = _Cache()
-        self._carriers: _Cache[Carrier] = _Cache()
-        self._dids: _Cache[_Did] = _Cache()
-        self._numbers: _Cache[tuple[str, ...]] = _Cache()
-        self._plans: _Cache[OutgoingPlan | Refusal] = _Cache()
+        self._accounts: _Cache[Account] = _Cache(_ACCOUNTS)
+        self._carriers: _Cache[Carrier] = _Cache(_ACCOUNTS)
+        self._dids: _Cache[_Did] = _Cache(_NUMBERS)
+        self._numbers: _Cache[tuple[str, ...]] = _Cache(_NUMBERS)
+        self._plans: _Cache[OutgoingPlan | Refusal] = _Cache(_NUMBERS)
         """Plans of calls to the outside, by account and what it dialled."""
         self._in_order: tuple[Carrier, ...] = ()
 
