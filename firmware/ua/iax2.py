@@ -35,7 +35,7 @@ from firmware.legs import (
     PlaceCall,
     SendDigit,
 )
-from firmware.ua.base import AgentEvent
+from firmware.ua.base import AgentError, AgentEvent
 from firmware.ua.iax2_leg import FORMATS, Iax2Leg
 from firmware.ua.iax2_registrant import Registrant
 from firmware.ua.iax2_socket import Address, UdpPort
@@ -86,9 +86,7 @@ class Iax2Agent:
         crypto: iax2.Crypto | None = None
         authority: iax2.Authority | None = None
         if config.encryption != "no":
-            from firmware.ua.iax2_crypto import AesCbc
-
-            crypto = AesCbc()
+            crypto = _aes()
             authority = self
         self._endpoint = iax2.Endpoint(
             iax2.EndpointSettings(formats=self._formats, max_calls=2 * MOST_LEGS + 8),
@@ -358,3 +356,19 @@ _REASONS = {
     CALL_REJECTED: "Call rejected",
 }
 """CAUSE of a refusal, by CAUSECODE."""
+
+
+def _aes() -> iax2.Crypto:
+    """AES for encrypted calls.
+
+    Raises:
+        AgentError: the package for it is not installed.
+    """
+    try:
+        from firmware.aes import AesCbc
+    except ImportError:
+        raise AgentError(
+            "encryption of IAX2 calls needs the package `cryptography`; install it with "
+            "`pip install 'loopstart[encryption]'`, or write `encryption = \"no\"` in [iax2]"
+        ) from None
+    return AesCbc()

@@ -98,7 +98,7 @@ class Iax2Server(LegMaker):
         self._refuses = refuses
         self._crypto: Any = None
         if settings.iax2.encryption:
-            from host.iax2.crypto import AesCbc
+            from firmware.aes import AesCbc
 
             self._crypto = AesCbc()
         self._fresh = False

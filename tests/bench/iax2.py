@@ -12,6 +12,7 @@ from tests.bench.iax2load import Drive, Heard, Iax2End, SipEnd, setups, talk
 from tests.bench.processes import processor_s
 from tests.bench.sipp import Load
 from tests.bench.subjects import CALLEE, DID, IAX2_CALLER, SECRET, TRUNK, Bed
+from tests.interop.asterisk import have_asterisk
 
 CALLS = 50
 LEAST_HEARD = 0.99
@@ -51,7 +52,7 @@ def legs(
             note(what, Load(heard.calls, heard.ended, 0, heard.elapsed_s))
             _demand(what, heard)
             runs.append(cost_s * 1000 / (2 * heard.answered * heard.seconds))
-            if iax2_peer.have_peer() and name in _PEER_S:
+            if have_asterisk() and name in _PEER_S:
                 peer_runs.append(_peer_leg(bed, seconds, name, turn, note))
         yield Figure.of(name, runs, iax2_peer.NAME, peer_runs)
 
@@ -90,7 +91,7 @@ def setup(
         load, _, user = _between_devices(bed)
         runs = _setups(load, Credentials(user, SECRET), rounds, seconds, host.pid, note)
     peer_runs: list[float] = []
-    if iax2_peer.have_peer():
+    if have_asterisk():
         with iax2_peer.serve(bed, False) as peer:
             load = Drive(
                 Iax2End(bed.iax2_caller, bed.asterisk), Iax2End(bed.iax2_callee, bed.asterisk)

@@ -7,18 +7,13 @@ import time
 from collections.abc import Iterator
 
 from tests.bench.subjects import IAX2_CALLER, SECRET, TRUNK, Bed
-from tests.interop.asterisk import Asterisk, Peer, have_asterisk
+from tests.interop.asterisk import Asterisk, Peer
 
 NAME = "Asterisk"
 _PLAN = """
 [bench]
-exten => _X.,1,Dial(IAX2/{peer}/${{EXTEN}})
+exten => _X.,1,Dial(IAX2/called/${EXTEN})
 """
-
-
-def have_peer() -> bool:
-    """Whether it can be measured here."""
-    return have_asterisk()
 
 
 @contextlib.contextmanager
@@ -37,7 +32,7 @@ def serve(bed: Bed, trunk: bool) -> Iterator[Asterisk]:
         bed.asterisk[0],
         peers,
         ("jitterbuffer=no", "maxcallnumbers=10000"),
-        plan=_PLAN.format(peer="called"),
+        plan=_PLAN,
         quiet=True,
     )
     try:

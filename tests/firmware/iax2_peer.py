@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from firmware.ua.iax2_crypto import AesCbc
+from firmware.aes import AesCbc
 from firmware.ua.iax2_leg import FORMATS
 from firmware.wire import iax2
 from hal.dsp.codecs import CodecName, Decoder, Encoder

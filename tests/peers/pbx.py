@@ -57,8 +57,6 @@ class Wire:
 
     meta: int = 0
     voices_in_meta: int = 0
-    most_voices: int = 0
-    """In one meta frame."""
     mini: int = 0
     full: int = 0
 
@@ -192,7 +190,6 @@ def count(wire: Wire, data: bytes) -> None:
     if data[:3] == b"\0\0\1":
         wire.meta += 1
         wire.voices_in_meta += found
-        wire.most_voices = max(wire.most_voices, found)
     elif found:
         wire.full += data[0] >> 7
         wire.mini += 1 - (data[0] >> 7)

@@ -116,7 +116,7 @@ def test_after_kill_9_a_did_rings_the_device_that_was_registered(host: HostProce
 
 def test_an_encrypted_call_to_a_sip_carrier(tmp_path: Path) -> None:
     pytest.importorskip("cryptography")
-    from host.iax2.crypto import AesCbc
+    from firmware.aes import AesCbc
 
     host = HostProcess(tmp_path, "udp", "iax2")
     host.config.write_text(host.config.read_text() + "[iax2]\nencryption = true\n")
