@@ -15,7 +15,7 @@ from host.settings import Settings
 from host.sip import bindings
 from host.sip.registrar import Registrar
 from host.sip.server import SipServer
-from host.store.writer import GroupCommitWriter
+from host.store.writer import AUTHORIZE, SETTLE, GroupCommitWriter
 
 _IN_DOUBT = Ending("failed", TEMPORARY_FAILURE, "host", detail="the store did not answer")
 _MOST_IN_DOUBT = 10_000
@@ -34,6 +34,8 @@ class StoredCalls:
     sip: SipServer
     in_doubt: dict[str, CallFacts]
     """Calls that were refused since the store did not answer: it may have granted them."""
+    outcomes: dict[str, int]
+    """Calls that are over, by disposition, and refused ones by `refused` and the reason."""
 
     def _now(self) -> Now:
         raise NotImplementedError
@@ -44,6 +46,7 @@ class StoredCalls:
         self.writer.submit(
             lambda conn: self.charging.authorize(conn, now, command.facts, command.legs, most_ms),
             lambda answer: self._authorized(call, answer),
+            AUTHORIZE,
         )
 
     def _authorized(self, call: Call, answer: object) -> None:
@@ -85,6 +88,7 @@ class StoredCalls:
         )
 
     def _log_refusal(self, facts: Any, refusal: Refusal) -> None:
+        self._count(f"refused {refusal.reason.value}")
         self.log.info(
             "refused",
             call=facts.call_id,
@@ -118,6 +122,7 @@ class StoredCalls:
         self.writer.submit(
             lambda conn: self.charging.settle(conn, now, call.id, command.talk_ms, command.ending),
             lambda result: self._settled(command, result),
+            SETTLE,
         )
 
     def _settled(self, command: Settle, result: Any) -> None:
@@ -127,6 +132,7 @@ class StoredCalls:
             self.control.settled(call, False, self.sip.now)
             return
         self.control.settled(call, True, self.sip.now)
+        self._count(ending.disposition)
         self.log.info(
             "call",
             call=call.id,
@@ -140,6 +146,9 @@ class StoredCalls:
             talk_ms=command.talk_ms,
             cost=sum(leg.cost for leg in result),
         )
+
+    def _count(self, outcome: str) -> None:
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
     def _save_bindings(self, stamp: Now) -> None:
         """Registrations go to the store once a heartbeat, with its commit."""
