@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from host.cli import (
+    api,
     calls,
     carriers,
     completion,
@@ -42,6 +43,7 @@ app.command("pay", epilog="Example: loopstart-host pay alice 15 --provider card 
 )
 app.command("serve", epilog="Example: loopstart-host serve --config host.toml")(serve.serve)
 app.add_typer(calls.app, name="calls")
+app.add_typer(api.app, name="api")
 app.command("completion", epilog="Example: loopstart-host completion bash >> ~/.bashrc")(
     completion.completion
 )

@@ -11,6 +11,7 @@ import typer
 
 from host.cli.context import Context
 from host.funds import deposits, methods
+from host.numbering.pops import number_pops
 
 
 def serve(ctx: typer.Context) -> None:
@@ -25,6 +26,7 @@ def serve(ctx: typer.Context) -> None:
             conn.execute(
                 "INSERT INTO pop (name) VALUES (?) ON CONFLICT (name) DO NOTHING", (listener.pop,)
             )
+        number_pops(conn)
     # The process that carries calls starts afresh, without what the command line imported.
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb") as pipe:
@@ -47,6 +49,8 @@ def companions(env: Context) -> dict[str, list[str]]:
     config = ["--config", str(env.config.absolute())] if env.config else []
     command = [sys.executable, "-m", "host.cli.main", *config]
     found: dict[str, list[str]] = {}
+    if settings.api.enabled:
+        found["api"] = [sys.executable, "-m", "host.api", *config]
     if settings.mail.host:
         found["mail"] = [*command, "mail", "run"]
     if any(not methods.lacks(name) for name in deposits.PROVIDED):

@@ -16,6 +16,7 @@ from host.numbering.deck import DEFAULT_DECK, import_deck, transaction
 from host.numbering.e164 import normalise, parse_rules
 from host.numbering.offers import Offer, find_offer
 from host.numbering.passwords import ha1
+from host.numbering.pops import number_pops
 from host.numbering.values import Carrier, Plan
 
 CHANNELS: dict[Plan, int] = {"per-minute": 25, "flat": 2, "international": 2}
@@ -53,9 +54,10 @@ class ProvisioningError(ValueError):
 def seed(conn: sqlite3.Connection) -> None:
     """Give an empty store what a host cannot do without: a POP and a deck of rates."""
     conn.execute(
-        "INSERT INTO pop SELECT 'default', 'made at the first start' "
+        "INSERT INTO pop (name, description) SELECT 'default', 'made at the first start' "
         "WHERE NOT EXISTS (SELECT 1 FROM pop)"
     )
+    number_pops(conn)
     if conn.execute(_CUSTOMERS_DECK).fetchone() is None:
         with transaction(conn):
             # Two programs that start at once: the second one finds what the first one did.
@@ -135,15 +137,29 @@ def remove_account(conn: sqlite3.Connection, username: str) -> None:
         raise ProvisioningError(f"{username} has sub-accounts: remove those first") from error
 
 
-def add_pop(conn: sqlite3.Connection, name: str, description: str = "") -> None:
-    """Name a point of presence, for listeners and DIDs to refer to."""
+def add_pop(
+    conn: sqlite3.Connection,
+    name: str,
+    description: str = "",
+    *,
+    number: int | None = None,
+    country: str = "",
+) -> None:
+    """Name a point of presence, for listeners and DIDs to refer to. A number or country that is
+    not given stays as it was, or is the usual one of that name (`host.numbering.pops`)."""
     if not name:
         raise ProvisioningError("a POP needs a name")
-    conn.execute(
-        "INSERT INTO pop VALUES (?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET description = excluded.description",
-        (name, description),
-    )
+    try:
+        conn.execute(
+            "INSERT INTO pop (name, description, number, country) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET description = excluded.description, "
+            "number = coalesce(excluded.number, pop.number), "
+            "country = CASE excluded.country WHEN '' THEN pop.country ELSE excluded.country END",
+            (name, description, number, country),
+        )
+    except sqlite3.IntegrityError as error:
+        raise ProvisioningError(f"POP {name}: another one has number {number}") from error
+    number_pops(conn)
 
 
 def add_did(
