@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import Any
 
 from host.api.v1.request import Method, Request
-from host.api.v1.values import UNSET_DATE, Parameter, Status, did, number, one_of, shown_number
+from host.api.v1.values import (
+    UNSET_DATE,
+    Parameter,
+    Status,
+    did,
+    number,
+    one_of,
+    shown_number,
+    text,
+)
 from host.numbering import provisioning
 from host.numbering.pops import pops
 from host.numbering.provisioning import ProvisioningError
@@ -21,9 +31,11 @@ ORDER BY did.number"""
 def get_dids_info(request: Request) -> dict[str, Any]:
     """A customer's numbers, or one of them."""
     given, caller = request.given, request.caller
-    if given.get("client", "") not in ("", caller.id):
-        raise Status("invalid_client")
-    wanted = given.get("did", "")
+    wanted, client = given.get("did", ""), given.get("client", "")
+    if client.isdecimal() or client == caller.username:
+        if client not in (str(caller.id), caller.username):
+            raise Status("invalid_client")
+        client = ""
     rows = request.conn.execute(_MINE, (caller.id, caller.id)).fetchall()
     found = [
         {
@@ -45,7 +57,7 @@ def get_dids_info(request: Request) -> dict[str, Any]:
             "sms_enabled": "0",
         }
         for e164, plan, pop, username in rows
-        if wanted in ("", e164)
+        if wanted in ("", e164, username) and client in ("", username)
     ]
     if not found:
         raise Status("no_did")
@@ -85,9 +97,16 @@ def pop_name(request: Request, wanted: int) -> str:
     raise Status("invalid_serverpop")
 
 
+def _did_or_account(value: str) -> str:
+    """A number; or the name of an account, whose numbers are meant."""
+    return did(value) if not re.search("[A-Za-z_]", value) else text(value)
+
+
 _DID = Parameter("did", did, True)
 METHODS = {
-    "getDIDsInfo": Method((Parameter("client", number), Parameter("did", did)), get_dids_info),
+    "getDIDsInfo": Method(
+        (Parameter("client", text), Parameter("did", _did_or_account)), get_dids_info
+    ),
     "setDIDPOP": Method((_DID, Parameter("pop", number, True, "serverpop")), set_pop, writes=True),
     "setDIDBillingType": Method(
         (_DID, Parameter("billing_type", one_of(*_PLANS), True, "billingtype")),

@@ -299,7 +299,10 @@ def test_numbers_of_a_customer(api: ApiWorld) -> None:
     assert one["did"] == "2125550101"
     assert api.status("getDIDsInfo", did="2125550199") == "no_did"
     assert api.status("getDIDsInfo", client="77") == "invalid_client"
-    assert api.status("getDIDsInfo", did="seven") == "invalid_did"
+    assert api.status("getDIDsInfo", did="7") == "invalid_did"
+    for by_account in ({"did": "alice_home"}, {"client": "alice_home"}):
+        (one,) = api.succeeds("getDIDsInfo", **by_account)["dids"]
+        assert one["did"] == "2125550101"
 
 
 def test_a_number_moves_to_another_pop(api: ApiWorld) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from host.api import access
 from host.charging import ledger
@@ -37,16 +33,8 @@ def server(tmp_path: Path) -> Iterator[tuple[ApiWorld, str]]:
         "end": {},
     }
     api.call(NOON, 6_000)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(api.app, log_level="error", lifespan="off", ws="none")
-        running = uvicorn.Server(config)
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
-        thread.start()
-        while not running.started:
-            time.sleep(0.01)
-        yield api, f"http://127.0.0.1:{listening.getsockname()[1]}"
-        running.should_exit = True
-        thread.join(10)
+    with api.serving() as address:
+        yield api, address
     api.close()
 
 
