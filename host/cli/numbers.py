@@ -10,10 +10,11 @@ import typer
 
 from host.charging.money import parse_usd
 from host.cli.account_options import one_of, takes_columns
-from host.cli.context import Context, rows_of
+from host.cli.context import Context, now, rows_of
 from host.cli.output import fail, say, show, show_one
 from host.numbering import provisioning
 from host.numbering.iax2_access import allow_iax2, forbid_iax2
+from host.numbering.orders import release_did
 from host.numbering.passwords import generate
 from host.numbering.pops import pops
 
@@ -236,7 +237,7 @@ def did_release(ctx: typer.Context, number: str) -> None:
     """Take a DID from its account; the host keeps it."""
     env: Context = ctx.obj
     with env.writing() as conn:
-        e164 = provisioning.release_did(conn, number)
+        e164 = release_did(conn, number, now())
     say(f"DID {e164} released", as_json=env.json, number=e164)
 
 

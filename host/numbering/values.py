@@ -8,7 +8,7 @@ from typing import Literal
 from host.charging.values import BilledLeg, CarrierCost
 
 Route = Literal["value", "premium"]
-Plan = Literal["per-minute", "flat", "international"]
+Plan = Literal["per-minute", "flat", "international", "toll-free"]
 CallToken = Literal["yes", "no", "auto"]
 Encryption = Literal["no", "offer", "require"]
 
