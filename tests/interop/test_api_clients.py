@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from host.api import access
+from host.numbering.dids import add_did
 from tests.host.api.test_v1_methods import binding
 from tests.host.api.world import PATH, ApiWorld
 from tests.interop.naming_proxy import NamingProxy
@@ -236,3 +237,93 @@ def test_the_programs_of_voip_ms_moxad(named: Tools) -> None:
     printed = named.runs("get-did-info", "-c", str(config))
     assert "2125550100" in printed
     assert "2125550101" in printed
+
+
+def test_voipms_orders_and_routes_numbers(tools: Tools) -> None:
+    add_did(tools.api.conn, "+12125550177", plan="per-minute", pop="newyork7")
+    ordered, taken, forward, group, filtered = tools.asks(
+        "voipms",
+        ("dids.order.order_did", [2125550177, "account:alice", 45, 60, False, 1], {}),
+        ("dids.order.order_did", [2125550177, "account:alice", 45, 60, False, 1], {}),
+        ("dids.set.forwarding", [5145550100], {"description": "cell"}),
+        ("dids.set.ring_group", ["all", "account:alice;account:alice_home", 0], {}),
+        (
+            "dids.set.caller_id_filtering",
+            ["4165551212", "all", "sys:busy"],
+            {"note": "bad", "failover_busy": "none:"},
+        ),
+    )
+    assert ordered == {"status": "success"}
+    assert taken == {"raised": ["TypeError", "DID Number is already in use"]}
+    routed, plan, forwards, groups, filters, *dropped = tools.asks(
+        "voipms",
+        ("dids.set.did_routing", [2125550177, f"fwd:{forward['forwarding']}"], {}),
+        ("dids.set.did_billing_type", [2125550177, 2], {}),
+        ("dids.get.forwardings", [], {}),
+        ("dids.get.ring_groups", [int(group["ring_group"])], {}),
+        ("dids.get.caller_id_filtering", [], {}),
+        ("dids.delete.ring_group", [int(group["ring_group"])], {}),
+        ("dids.delete.caller_id_filtering", [filtered["filtering"]], {}),
+    )
+    assert routed == plan == {"status": "success"}
+    assert forwards["forwardings"][0]["phone_number"] == "5145550100"
+    assert groups["ring_groups"][0]["members"] == "account:alice;account:alice_home"
+    assert filters["filtering"][0]["routing"] == "sys:busy"
+    assert dropped == [{"status": "success"}] * 2
+    used, none = tools.asks(
+        "voipms",
+        ("dids.delete.forwarding", [int(forward["forwarding"])], {}),
+        ("dids.get.ring_groups", [], {}),
+    )
+    assert used["status"] == "used_forwarding"  # the client knows no word for it
+    assert none == {"raised": ["TypeError", "There are no Ring groups"]}
+
+
+def test_voipms_api_orders_and_routes_numbers(named: Tools) -> None:
+    """To make a ring group it asks a second client, whose address nobody can set."""
+    add_did(named.api.conn, "+12125550177", plan="flat", pop="newyork7")
+    ordered, forward, group, forwards = named.asks(
+        "voipms-api",
+        ("DIDs.order_did", ["2125550177", "account:alice", "45", 60, 0, 2], {}),
+        ("Forwarding.create_forwarding", ["5145550100"], {"description": "cell"}),
+        ("RingGroups.create_ring_group", ["all", 0], {"members": "account:alice"}),
+        ("Forwarding.get_forwardings", [], {}),
+    )
+    assert forward == {"status": "success", "forwarding": "5145550100"}  # its own idea of an id
+    made = forwards["forwardings"][0]["forwarding"]
+    assert ordered["status"] == "success"
+    assert named.api.succeeds("getBalance", **who())["balance"]["current_balance"] == "5.74480000"
+    changed, told, routed, regrouped, groups, dropped, cancelled = named.asks(
+        "voipms-api",
+        ("Forwarding.update_forwarding", [made], {"description": "car"}),
+        ("Forwarding.get_forwardings", [made], {}),
+        ("DIDs.set_did_routing", ["2125550177", f"grp:{group['ring_group']}"], {}),
+        ("RingGroups.update_ring_group", [group["ring_group"]], {"language": "fr"}),
+        ("RingGroups.get_ring_groups", [group["ring_group"]], {}),
+        ("Forwarding.delete_forwarding", [made], {}),
+        ("DIDs.cancel_did", ["2125550177"], {}),
+    )
+    assert changed["status"] == routed["status"] == regrouped["status"] == "success"
+    assert told["forwardings"][0]["description"] == "car"
+    assert groups["ring_groups"][0]["language"] == "fr"
+    assert dropped["status"] == cancelled["status"] == "success"
+
+
+def test_the_black_list_of_voip_ms_moxad(named: Tools) -> None:
+    config = named.folder / "voip-ms.conf"
+    config.write_text(
+        f"authentication:\n    user = alice\n    pass = {PASSWORD}\n"
+        "black-list:\n    did = 2125550100\n"
+    )
+    said = named.runs("black-list", "-c", str(config), "--busy", "416-555-1212")
+    (made,) = named.api.succeeds("getCallerIDFiltering", **who())["filtering"]
+    assert (made["callerid"], made["did"]) == ("4165551212", "2125550100"), said
+    assert made["routing"] == "sys:busy"
+    said = named.runs("black-list", "-c", str(config))
+    assert "4165551212" in said
+    filtering = made["filtering"]
+    said = named.runs("black-list", "-c", str(config), "-H", "-f", filtering, "4165551212")
+    (changed,) = named.api.succeeds("getCallerIDFiltering", **who())["filtering"]
+    assert changed["routing"] == "sys:hangup", said
+    said = named.runs("black-list", "-c", str(config), "-X", "-f", filtering)
+    assert named.api.status("getCallerIDFiltering", **who()) == "no_filter", said

@@ -23,6 +23,7 @@ from host.api.v2.operator import Given
 from host.api.v2.pages import AfterName, HowMany, page, rows_of
 from host.api.v2.problems import not_found, responses
 from host.numbering import provisioning
+from host.numbering.orders import release_did as release
 from host.numbering.pops import pops
 from host.numbering.values import Carrier as CarrierValue
 
@@ -137,7 +138,7 @@ def change_did(services: Given, number: NumberPath, asked: DidChange) -> Did:
 def release_did(services: Given, number: NumberPath) -> None:
     with services.store.writing() as conn:
         _did(conn, number)
-        provisioning.release_did(conn, number)
+        release(conn, number, services.now())
 
 
 def _carrier(row: dict[str, Any]) -> Carrier:

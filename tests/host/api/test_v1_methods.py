@@ -344,8 +344,10 @@ def test_a_sub_account_is_made_told_of_changed_and_removed(api: ApiWorld) -> Non
         "allowed_codecs": "ulaw;g722", "password": "",
     }  # fmt: skip
     assert {name: told[name] for name in expected} == expected
-    row = "SELECT parent_id, route, international, ha1_md5 <> '' FROM account WHERE username = ?"
-    assert sql(api.conn, row, "alice_VoIP") == (api.alice, "value", 0, 1)
+    row = "SELECT parent_id, route_international, international, ha1_md5 <> '', protocol, codecs "
+    row += "FROM account WHERE username = ?"
+    kept = sql(api.conn, row, "alice_VoIP")
+    assert kept == (api.alice, "value", 0, 1, "sip", "PCMU,G722")
     api.succeeds(
         "setSubAccount", id=number, lock_international="0", international_route="2",
         description="", callerid_number="",
