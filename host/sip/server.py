@@ -78,7 +78,6 @@ class SipServer:
         clock: Callable[[], float],
         carry_out: Callable[[], None],
         changed: Callable[[], None],
-        batch_over: Callable[[], None] = lambda: None,
     ) -> None:
         """Build the server over what its shell gives it.
 
@@ -86,7 +85,6 @@ class SipServer:
             open_flow: a flow to a transport, address and port, by a listener of a POP.
             carry_out: carries out call control's commands until there are none.
             changed: deadlines may have changed.
-            batch_over: a batch of datagrams is over: whatever else waited has its turn.
         """
         self.settings = settings
         self.control = control
@@ -108,7 +106,6 @@ class SipServer:
         self._clock = clock
         self._carry_out = carry_out
         self._changed = changed
-        self._batch_over = batch_over
         self._fresh = False
         """Whether changes of the configuration were looked for in this batch."""
         self._fresh_at = -inf
@@ -134,7 +131,6 @@ class SipServer:
         """A batch of datagrams is over."""
         self.now = self._clock()
         self._fresh = False
-        self._batch_over()
         self.flush()
 
     def bad_message(self, error: SipPeerError, flow: Flow) -> None:
