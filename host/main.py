@@ -245,15 +245,22 @@ class Host(Carrying):
 
     def rearm(self) -> None:
         """What was submitted is committed; one timer for all deadlines, moved only when one
-        comes earlier."""
-        self.writer.pace(self.watch.calm)
-        at, other = self.sip.next_deadline, self.control.next_deadline
-        if at is None or (other is not None and other < at):
-            at = other
-        if self.iax2 is not None:
-            other = self.iax2.next_deadline
+        comes earlier.
+
+        While sockets are looked at once a tick, protocols look at their deadlines then, which
+        are never near (RFC 3261, T1); only the end of a quota has a timer of its own.
+        """
+        watch = self.watch
+        self.writer.pace(watch.calm)
+        at = self.control.next_deadline
+        if not watch.ticking:
+            other = self.sip.next_deadline
             if at is None or (other is not None and other < at):
                 at = other
+            if self.iax2 is not None:
+                other = self.iax2.next_deadline
+                if at is None or (other is not None and other < at):
+                    at = other
         if at is None or (self.armed_at is not None and self.armed_at <= at):
             return
         if self._timer is not None:

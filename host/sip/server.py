@@ -128,9 +128,12 @@ class SipServer:
         self._message(message, flow)
 
     def drained(self) -> None:
-        """A batch of datagrams is over."""
+        """A batch of datagrams is over: what is due has its turn, and everything is sent."""
         self.now = self._clock()
         self._fresh = False
+        at = self.next_deadline
+        if at is not None and at <= self.now:
+            self._handle_timers(self.now)
         self.flush()
 
     def bad_message(self, error: SipPeerError, flow: Flow) -> None:
@@ -191,6 +194,10 @@ class SipServer:
 
     def handle_timers(self, now: float) -> None:
         self.now = now
+        self._handle_timers(now)
+        self.flush()
+
+    def _handle_timers(self, now: float) -> None:
         for event in self.layer.handle_timers(now):
             self._dispatch(event)
         for tag in self.deadlines.due(now):
@@ -198,7 +205,6 @@ class SipServer:
             if leg is not None:
                 leg.handle_timer(now)
         self.registrar.expire(now)
-        self.flush()
 
     def _refresh(self) -> None:
         """Take notice of changed configuration, once a batch."""
