@@ -78,7 +78,6 @@ class SipServer:
         clock: Callable[[], float],
         carry_out: Callable[[], None],
         changed: Callable[[], None],
-        batch_over: Callable[[], None] = lambda: None,
     ) -> None:
         """Build the server over what its shell gives it.
 
@@ -86,7 +85,6 @@ class SipServer:
             open_flow: a flow to a transport, address and port, by a listener of a POP.
             carry_out: carries out call control's commands until there are none.
             changed: deadlines may have changed.
-            batch_over: a batch of datagrams is over: whatever else waited has its turn.
         """
         self.settings = settings
         self.control = control
@@ -108,7 +106,6 @@ class SipServer:
         self._clock = clock
         self._carry_out = carry_out
         self._changed = changed
-        self._batch_over = batch_over
         self._fresh = False
         """Whether changes of the configuration were looked for in this batch."""
         self._fresh_at = -inf
@@ -131,10 +128,12 @@ class SipServer:
         self._message(message, flow)
 
     def drained(self) -> None:
-        """A batch of datagrams is over."""
+        """A batch of datagrams is over: what is due has its turn, and everything is sent."""
         self.now = self._clock()
         self._fresh = False
-        self._batch_over()
+        at = self.next_deadline
+        if at is not None and at <= self.now:
+            self._handle_timers(self.now)
         self.flush()
 
     def bad_message(self, error: SipPeerError, flow: Flow) -> None:
@@ -195,6 +194,10 @@ class SipServer:
 
     def handle_timers(self, now: float) -> None:
         self.now = now
+        self._handle_timers(now)
+        self.flush()
+
+    def _handle_timers(self, now: float) -> None:
         for event in self.layer.handle_timers(now):
             self._dispatch(event)
         for tag in self.deadlines.due(now):
@@ -202,7 +205,6 @@ class SipServer:
             if leg is not None:
                 leg.handle_timer(now)
         self.registrar.expire(now)
-        self.flush()
 
     def _refresh(self) -> None:
         """Take notice of changed configuration, once a batch."""
