@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from host.calls.call import Call
-from host.calls.commands import Authorize, MarkAnswered, RecordRefusal, Renew, Settle
-from host.calls.control import TEMPORARY_FAILURE, CallControl
+from host.calls.commands import Amend, Authorize, MarkAnswered, RecordRefusal, Renew, Settle
+from host.calls.control import CallControl
+from host.calls.ringing import TEMPORARY_FAILURE
 from host.charging.service import Charging
 from host.charging.values import CallFacts, Ending, Grant, Now, Reason, Refusal
 from host.settings import Settings
@@ -42,7 +43,7 @@ class StoredCalls:
 
     def _authorize(self, command: Authorize) -> None:
         now, call = self._now(), command.call
-        most_ms = self.settings.charging.max_call_s * 1000
+        most_ms = call.offered.max_talk_ms or self.settings.charging.max_call_s * 1000
         self.writer.submit(
             lambda conn: self.charging.authorize(conn, now, command.facts, command.legs, most_ms),
             lambda answer: self._authorized(call, answer),
@@ -59,6 +60,19 @@ class StoredCalls:
         if isinstance(answer, Refusal):
             self._log_refusal(call.facts, answer)
         self.control.authorized(call, answer, self.sip.now)
+
+    def _amend(self, command: Amend) -> None:
+        now, call = self._now(), command.call
+        self.writer.submit(
+            lambda conn: self.charging.amend(
+                conn, now, call.id, command.drop, command.legs, command.max_talk_ms
+            ),
+            lambda answer: self.control.rerouted(
+                call,
+                Refusal(Reason.STORE, str(answer)) if isinstance(answer, BaseException) else answer,
+                self.sip.now,
+            ),
+        )
 
     def _give_back(self) -> None:
         """With each heartbeat: void what the store may have granted without our knowing, and
@@ -102,7 +116,9 @@ class StoredCalls:
     def _mark_answered(self, command: MarkAnswered) -> None:
         now, call = self._now(), command.call
         self.writer.submit(
-            lambda conn: self.charging.answered(conn, now, call.id, command.carrier, command.cost),
+            lambda conn: self.charging.answered(
+                conn, now, call.id, command.carrier, command.cost, command.drop
+            ),
             lambda result: self.control.stored_answer(
                 call, not isinstance(result, BaseException), self.sip.now
             ),

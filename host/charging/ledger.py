@@ -244,7 +244,8 @@ _AUDIT: tuple[tuple[str, str], ...] = (
     (
         "hold {} of call {} leg {} is {}, but the call is live",
         "SELECT hold.sequence, call_id, leg, hold.state FROM hold JOIN call ON call.id = hold.call "
-        "WHERE hold.state <> 'pending' AND call.state = 'open'",
+        "JOIN leg USING (call, leg) "
+        "WHERE hold.state <> 'pending' AND call.state = 'open' AND billed_ms IS NULL",
     ),
     (
         "channel {} is taken by call {}, which is over",

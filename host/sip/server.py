@@ -29,8 +29,7 @@ from firmware.wire.sip.transaction import ClientTransaction, TransactionLayer
 from firmware.wire.sip.uri import SipUri
 from host.calls.commands import Contact, Failure, PlaceLeg
 from host.calls.control import CallControl
-from host.calls.routing import Refused, Router
-from host.charging.values import CallFacts, Reason, Refusal
+from host.calls.routing import Refused, Router, Source
 from host.deadlines import Deadlines
 from host.numbering.values import Account, Carrier
 from host.settings import SipSettings
@@ -281,6 +280,8 @@ class SipServer:
         self.counts["register"] += 1
         if account.status != "active":
             response = response_to(request, 403, "Account Blocked", to_tag="blocked")
+        elif account.bounds.believes(flow.address, flow.listener.pop, "sip"):
+            response = response_to(request, 403, "Not From There", to_tag="there")
         elif request.to.uri.user not in (account.username, None):
             response = response_to(request, 403, "Not Your Address", to_tag="other")
         else:
@@ -367,20 +368,16 @@ class SipServer:
         caller = _user_of(request.from_.uri)
         hops = _hops(request) - 1
         call_id = self._new_call_id()
+        flow = leg.flow
         self._legs[leg.tag] = leg
         if carrier is not None:
             plan = self._router.from_carrier(carrier, call_id, number, caller, hops, request.body)
         else:
             assert account is not None
-            if account.status != "active":
-                facts = CallFacts(
-                    call_id, account.username, account.billing_id, "out", caller, number
-                )
-                plan = Refused(facts, Refusal(Reason.BLOCKED, account.status))
-            else:
-                plan = self._router.from_account(
-                    account, call_id, number, caller, hops, request.body
-                )
+            source = Source(flow.address, flow.listener.pop, "sip")
+            plan = self._router.from_account(
+                account, call_id, number, caller, hops, request.body, source
+            )
         if isinstance(plan, Refused):
             self.control.refused(plan.facts, plan.refusal)
             leg.reject(plan.refusal.reason, None)
