@@ -35,6 +35,10 @@ SELECT account.id, account.username, parent.username AS parent, account.status, 
     account.premium_fallback, account.international, account.channels,
     account.calls_to_one_number, account.caller_id, account.area_code, account.address,
     account.port, account.contact, account.number_range, account.media, account.iax2,
+    account.description, account.protocol, account.codecs, account.route_us, account.route_canada,
+    account.route_international, account.own_channels, account.networks, account.pops,
+    account.countries, account.max_per_minute, account.max_call_s, account.daily_spend,
+    account.daily_to_one_number,
     balance AS funds, held, debt
 FROM account LEFT JOIN account AS parent ON parent.id = account.parent_id
 JOIN ledger_account ON ledger_account.id = coalesce(account.parent_id, account.id)"""

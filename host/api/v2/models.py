@@ -8,7 +8,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from host.charging.money import format_usd
+from host.charging.money import format_usd, parse_usd
+from host.numbering.provisioning import NO_LIMIT
 
 T = TypeVar("T")
 _STORED = 9_223_372_036_854_775_807
@@ -46,7 +47,14 @@ Route = Literal["value", "premium"]
 Media = Literal["relay", "direct"]
 CallToken = Literal["yes", "no", "auto"]
 Encryption = Literal["no", "offer", "require"]
-Plan = Literal["per-minute", "flat", "international"]
+Plan = Literal["per-minute", "flat", "international", "toll-free"]
+Routing = Annotated[
+    str,
+    Field(
+        pattern=r"^$|^(account|fwd|sip|grp|sys|none):[A-Za-z0-9_.-]{0,64}$",
+        description="`account:NAME`, `fwd:ID`, `sip:ID`, `grp:ID`, `sys:busy`, `none:`, or empty",
+    ),
+]
 Number = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", examples=["+12125550100"])]
 
 
@@ -97,9 +105,37 @@ class Account(Told):
     number_range: str
     media: Media
     iax2: bool
+    description: str
+    protocol: Literal["any", "sip", "iax2"]
+    codecs: str
+    route_us: Literal["", "value", "premium"]
+    route_canada: Literal["", "value", "premium"]
+    route_international: Literal["", "value", "premium"]
+    own_channels: int | None
+    networks: str
+    pops: str
+    countries: str
+    max_per_minute: Usd | None
+    max_call_s: int | None
+    daily_spend: Usd | None
+    daily_to_one_number: int | None
     funds: Usd
     held: Usd
     debt: Usd
+
+
+def units_of(name: str, value: Any) -> Any:
+    """What is asked for, as it is stored."""
+    if name in ("max_per_minute", "daily_spend"):
+        return NO_LIMIT if value == "-1" else parse_usd(value)
+    return int(value) if isinstance(value, bool) else value
+
+
+Bound = Annotated[int, Field(ge=-1, le=1_000_000, description="-1: none"), _whole]
+UsdBound = Annotated[
+    str,
+    Field(pattern=r"^(-1|[0-9]{1,7}(\.[0-9]{1,8})?)$", description="USD; -1: none", examples=["5"]),
+]
 
 
 class _AccountColumns(Asked):
@@ -109,11 +145,25 @@ class _AccountColumns(Asked):
     channels: Count | None = None
     calls_to_one_number: Count | None = None
     caller_id: Literal[""] | Number | None = None
+    description: Annotated[str, Field(max_length=200)] | None = None
+    protocol: Literal["any", "sip", "iax2"] | None = None
+    codecs: Annotated[str, Field(max_length=100)] | None = None
+    route_us: Literal["", "value", "premium"] | None = None
+    route_canada: Literal["", "value", "premium"] | None = None
+    route_international: Literal["", "value", "premium"] | None = None
+    own_channels: Bound | None = None
+    networks: Annotated[str, Field(max_length=1_000)] | None = None
+    pops: Annotated[str, Field(max_length=1_000)] | None = None
+    countries: Annotated[str, Field(max_length=1_000)] | None = None
+    max_per_minute: UsdBound | None = None
+    max_call_s: Bound | None = None
+    daily_spend: UsdBound | None = None
+    daily_to_one_number: Bound | None = None
 
     def columns(self) -> dict[str, Any]:
         """Those that were given."""
         return {
-            name: int(value) if isinstance(value, bool) else value
+            name: units_of(name, value)
             for name, value in self.model_dump(exclude={"username", "password", "parent"}).items()
             if value is not None
         }
@@ -239,19 +289,55 @@ class Did(Told):
     channels: int
     pop: str
     account: str | None
+    description: str
+    state: Literal["active", "grace", "suspended"]
+    routing: str = Field(description="Empty: the account's own devices.")
+    failover_busy: str
+    failover_unreachable: str
+    failover_noanswer: str
+    ring_s: int
+    carrier_country: str
+    ordered_at: Instant | None
+    paid_until: Instant | None
 
 
 class NewDid(Asked):
     number: Number
     plan: Plan = "per-minute"
     pop: Name = "default"
-    account: Name | None = None
+    account: Name | None = Field(
+        default=None, description="Its own at once, without monthly fee; none: may be ordered."
+    )
+    carrier_country: Literal["United States", "Canada"] | None = Field(
+        default=None, description="Of a toll-free number's carrier, which sets its price."
+    )
 
 
-class DidChange(Asked):
+class _Routings(Asked):
+    description: Annotated[str, Field(max_length=200)] | None = None
+    routing: Routing | None = None
+    failover_busy: Routing | None = None
+    failover_unreachable: Routing | None = None
+    failover_noanswer: Routing | None = None
+    ring_s: Annotated[int, Field(ge=0, le=180), _whole] | None = None
+
+    def routings(self) -> dict[str, Any]:
+        """Those that were given."""
+        names = {"routing", "failover_busy", "failover_unreachable", "failover_noanswer", "ring_s"}
+        return self.model_dump(include=names, exclude_none=True)
+
+
+class DidChange(_Routings):
     plan: Plan | None = None
     pop: Name | None = None
     account: Name | None = None
+
+
+class DidOrder(_Routings):
+    account: Name
+    plan: Plan | None = None
+    pop: Name | None = None
+    test: bool = Field(default=False, description="All is checked, nothing done.")
 
 
 class Registration(Told):

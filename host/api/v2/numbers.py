@@ -13,6 +13,7 @@ from host.api.v2.models import (
     CarrierChange,
     Did,
     DidChange,
+    DidOrder,
     Name,
     NewDid,
     Page,
@@ -23,6 +24,9 @@ from host.api.v2.operator import Given
 from host.api.v2.pages import AfterName, HowMany, page, rows_of
 from host.api.v2.problems import not_found, responses
 from host.numbering import provisioning
+from host.numbering.dids import add_did as add_did_row
+from host.numbering.dids import route_did, set_did
+from host.numbering.orders import order_did
 from host.numbering.orders import release_did as release
 from host.numbering.pops import pops
 from host.numbering.values import Carrier as CarrierValue
@@ -35,8 +39,11 @@ _CARRIERS = """
 SELECT name, priority, address, port, transport, source_port, prefix, media, codecs, username,
     call_token, encryption, trunk FROM carrier"""
 _DIDS = """
-SELECT number, is_range, plan, monthly, per_minute, did.channels, pop, username AS account
-FROM did LEFT JOIN account ON account.id = did.account_id"""
+SELECT did.number, is_range, plan, monthly, per_minute, did.channels, pop, username AS account,
+    did.description, state, routing, failover_busy, failover_unreachable, failover_noanswer, ring_s,
+    carrier_country, ordered_utc_ms, paid_until_utc_ms AS paid_until
+FROM did LEFT JOIN account ON account.id = did.account_id
+LEFT JOIN did_order ON did_order.id = did.order_id"""
 
 
 @router.get("/carriers", summary="All carriers, by priority")
@@ -99,7 +106,7 @@ def put_pop(services: Given, name: NamePath, asked: PopChange) -> Pop:
 def dids(services: Given, after: AfterName = "", limit: HowMany = 100) -> Page[Did]:
     with services.store.reading() as conn:
         rows = rows_of(
-            conn, f"{_DIDS} WHERE number > ? ORDER BY number LIMIT ?", (after, limit + 1)
+            conn, f"{_DIDS} WHERE did.number > ? ORDER BY did.number LIMIT ?", (after, limit + 1)
         )
     return page(Did, rows, limit, lambda row: row["number"])
 
@@ -109,8 +116,13 @@ def dids(services: Given, after: AfterName = "", limit: HowMany = 100) -> Page[D
 )
 def add_did(services: Given, asked: NewDid) -> Did:
     with services.store.writing() as conn:
-        number = provisioning.add_did(
-            conn, asked.number, plan=asked.plan, pop=asked.pop, account=asked.account or ""
+        number = add_did_row(
+            conn,
+            asked.number,
+            plan=asked.plan,
+            pop=asked.pop,
+            account=asked.account or "",
+            carrier_country=asked.carrier_country,
         )
         return _did(conn, number)
 
@@ -125,7 +137,38 @@ def did(services: Given, number: NumberPath) -> Did:
 def change_did(services: Given, number: NumberPath, asked: DidChange) -> Did:
     with services.store.writing() as conn:
         _did(conn, number)
-        provisioning.set_did(conn, number, pop=asked.pop, plan=asked.plan, account=asked.account)
+        set_did(
+            conn,
+            number,
+            pop=asked.pop,
+            plan=asked.plan,
+            account=asked.account,
+            description=asked.description,
+        )
+        if asked.routings():
+            route_did(conn, number, **asked.routings())
+        return _did(conn, number)
+
+
+@router.post(
+    "/dids/{number}/order",
+    summary="Order a DID for an account, its first month paid",
+    responses=responses(404, 409),
+)
+def order(services: Given, number: NumberPath, asked: DidOrder) -> Did:
+    with services.store.writing() as conn:
+        _did(conn, number)
+        order_did(
+            conn,
+            services.now(),
+            number,
+            asked.account,
+            plan=asked.plan,
+            pop=asked.pop,
+            description=asked.description or "",
+            test=asked.test,
+            **asked.routings(),
+        )
         return _did(conn, number)
 
 
@@ -146,7 +189,7 @@ def _carrier(row: dict[str, Any]) -> Carrier:
 
 
 def _did(conn: sqlite3.Connection, number: str) -> Did:
-    rows = rows_of(conn, f"{_DIDS} WHERE number = ?", (number,))
+    rows = rows_of(conn, f"{_DIDS} WHERE did.number = ?", (number,))
     if not rows:
         raise not_found(f"no DID {number!r}: GET /api/v2/dids lists them")
     return Did.model_validate(rows[0])

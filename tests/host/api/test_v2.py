@@ -213,6 +213,42 @@ def test_dids(program: Program) -> None:
     assert numbers == ["+12125550100", "+12125550101", "+12125550150"]
 
 
+def test_a_did_is_ordered_for_an_account_and_routed(program: Program) -> None:
+    program.does("POST", "/dids", 201, json={"number": "+12125550150"})
+    path = "/dids/+12125550150"
+    asked = {"account": "alice", "pop": "toronto1", "routing": "account:alice_home"}
+    program.does("POST", f"{path}/order", json={**asked, "test": True})
+    assert program.get(path)["account"] is None
+    ordered = program.does("POST", f"{path}/order", json={**asked, "failover_busy": "sys:busy"})
+    assert (ordered["routing"], ordered["failover_busy"]) == ("account:alice_home", "sys:busy")
+    assert ordered["paid_until"] == "2027-02-15T12:00:00Z"
+    assert program.get("/accounts/alice/funds")["funds"] == "9.15"
+    assert "taken" in program.problem("POST", f"{path}/order", 409, json=asked)
+    changed = program.does("PATCH", path, json={"ring_s": 20, "failover_busy": ""})
+    assert (changed["ring_s"], changed["failover_busy"]) == (20, "")
+    said = program.problem("PATCH", path, 409, json={"routing": "fwd:9"})
+    assert "fwd:9" in said
+    poor = {"username": "poor", "password": "horse battery"}
+    program.does("POST", "/accounts", 201, json=poor)
+    program.does("POST", "/dids", 201, json={"number": "+12125550151"})
+    said = program.problem("POST", "/dids/+12125550151/order", 409, json={"account": "poor"})
+    assert "0.85 USD a month" in said
+    free = {"number": "+18005550150", "plan": "toll-free", "carrier_country": "Canada"}
+    assert program.does("POST", "/dids", 201, json=free)["per_minute"] == "0.032"
+
+
+def test_bounds_of_an_account(program: Program) -> None:
+    bounds = {"daily_spend": "5.5", "own_channels": 2, "max_per_minute": "0.1", "countries": "FR"}
+    changed = program.does("PATCH", "/accounts/alice_home", json=bounds)
+    assert {name: changed[name] for name in bounds} == {
+        **bounds, "daily_spend": "5.50", "max_per_minute": "0.10",
+    }  # fmt: skip
+    none = {"daily_spend": "-1", "own_channels": -1, "max_per_minute": "-1"}
+    changed = program.does("PATCH", "/accounts/alice_home", json=none)
+    assert [changed[name] for name in none] == [None, None, None]
+    assert "XX" in program.problem("PATCH", "/accounts/alice", 409, json={"countries": "XX"})
+
+
 def test_pops(program: Program) -> None:
     made = program.does("PUT", "/pops/paris", json={"description": "Paris", "country": "France"})
     assert made == {"name": "paris", "description": "Paris", "number": 1003, "country": "France"}
