@@ -83,7 +83,7 @@ def api_addresses(
     say(text, as_json=env.json, account=account, addresses=kept)
 
 
-@app.command("list")
+@app.command("list", epilog="Example: loopstart-host api list --json")
 def api_list(ctx: typer.Context) -> None:
     """Customers that the API knows."""
     env: Context = ctx.obj
@@ -121,7 +121,7 @@ def token_add(
     say(text, as_json=env.json, name=name, token=made, may_write=not read_only)
 
 
-@token.command("list")
+@token.command("list", epilog="Example: loopstart-host api token list")
 def token_list(ctx: typer.Context) -> None:
     """All tokens, without what is secret of them."""
     env: Context = ctx.obj

@@ -72,7 +72,7 @@ def carrier_add(
     say(f"carrier {name} added", as_json=env.json, name=name, address=address, port=port)
 
 
-@app.command("list")
+@app.command("list", epilog="Example: loopstart-host carrier list --json")
 def carrier_list(ctx: typer.Context) -> None:
     """All carriers in the order in which they are tried."""
     env: Context = ctx.obj
@@ -86,7 +86,26 @@ def carrier_list(ctx: typer.Context) -> None:
     show(rows, columns, as_json=env.json, empty="no carriers: `carrier add NAME ADDRESS`")
 
 
-@app.command("remove")
+@app.command("disable", epilog="Example: loopstart-host carrier disable north")
+def carrier_disable(ctx: typer.Context, name: str) -> None:
+    """Take no calls to or from a carrier, but for emergencies; live ones go on."""
+    _enable(ctx.obj, name, False)
+
+
+@app.command("enable", epilog="Example: loopstart-host carrier enable north")
+def carrier_enable(ctx: typer.Context, name: str) -> None:
+    """Take calls to and from a carrier again."""
+    _enable(ctx.obj, name, True)
+
+
+def _enable(env: Context, name: str, enabled: bool) -> None:
+    with env.writing() as conn:
+        provisioning.enable_carrier(conn, name, enabled)
+    text = f"carrier {name} is {'enabled' if enabled else 'disabled'}"
+    say(text, as_json=env.json, name=name, enabled=enabled)
+
+
+@app.command("remove", epilog="Example: loopstart-host carrier remove north")
 def carrier_remove(ctx: typer.Context, name: str) -> None:
     """Remove a carrier."""
     env: Context = ctx.obj

@@ -14,6 +14,7 @@ from host.cli import (
     carriers,
     completion,
     funds,
+    live,
     mail,
     money,
     numbers,
@@ -44,6 +45,10 @@ app.command("pay", epilog="Example: loopstart-host pay alice 15 --provider card 
 app.command("serve", epilog="Example: loopstart-host serve --config host.toml")(serve.serve)
 app.add_typer(calls.app, name="calls")
 app.add_typer(api.app, name="api")
+app.command("registrations", epilog="Example: loopstart-host registrations alice")(
+    live.list_registrations
+)
+app.command("status", epilog="Example: loopstart-host status --config host.toml")(live.status)
 app.command("completion", epilog="Example: loopstart-host completion bash >> ~/.bashrc")(
     completion.completion
 )

@@ -111,7 +111,7 @@ def cdr_list(
     show(rows, columns, as_json=env.json, empty="no such calls")
 
 
-@cdr.command("show")
+@cdr.command("show", epilog="Example: loopstart-host cdr show host1-19a3-7")
 def cdr_show(ctx: typer.Context, call_id: str) -> None:
     """All records of one call."""
     env: Context = ctx.obj
@@ -128,7 +128,7 @@ def cdr_show(ctx: typer.Context, call_id: str) -> None:
         show_one(row, as_json=False)
 
 
-@ledger.command("check")
+@ledger.command("check", epilog="Example: loopstart-host ledger check --json")
 def ledger_check(ctx: typer.Context) -> None:
     """Audit ledger, holds, channels and CDRs; exit status 1 if anything is wrong."""
     env: Context = ctx.obj
@@ -142,7 +142,7 @@ def ledger_check(ctx: typer.Context) -> None:
         fail("\n       ".join(["the ledger is not in balance:", *faults]))
 
 
-@ledger.command("balance")
+@ledger.command("balance", epilog="Example: loopstart-host ledger balance alice")
 def ledger_balance(ctx: typer.Context, account: str) -> None:
     """What an account has, what live calls hold of it, and what is left."""
     env: Context = ctx.obj

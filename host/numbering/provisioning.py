@@ -248,6 +248,13 @@ def add_carrier(
         )
 
 
+def enable_carrier(conn: sqlite3.Connection, name: str, enabled: bool) -> None:
+    """Let calls go out and come in by a carrier, or not, but for those to emergency numbers."""
+    changed = conn.execute("UPDATE carrier SET enabled = ? WHERE name = ?", (int(enabled), name))
+    if not changed.rowcount:
+        raise ProvisioningError(f"no carrier {name!r}: `carrier list` shows them")
+
+
 def remove_carrier(conn: sqlite3.Connection, name: str) -> None:
     """Remove a carrier with its decks; rates that name it go on with their others."""
     conn.execute("UPDATE deck SET state = 'withdrawn' WHERE carrier = ? AND carrier <> ''", (name,))

@@ -246,6 +246,7 @@ class Carrier(Told):
     prefix: str
     media: Media
     codecs: list[str]
+    enabled: bool
     username: str
     call_token: CallToken
     encryption: Encryption
@@ -265,6 +266,7 @@ class CarrierChange(Asked):
     ]  # fmt: skip
     username: Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,64}$")] = ""
     secret: Annotated[str, Field(pattern=r"^[\x21-\x7e]{0,128}$")] = ""
+    enabled: bool = True
 
 
 class Pop(Told):

@@ -36,8 +36,8 @@ NamePath = Annotated[Name, Path()]
 NumberPath = Annotated[str, Path(max_length=20, description="E.164 with +")]
 
 _CARRIERS = """
-SELECT name, priority, address, port, transport, source_port, prefix, media, codecs, username,
-    call_token, encryption, trunk FROM carrier"""
+SELECT name, priority, address, port, transport, source_port, prefix, media, codecs, enabled,
+    username, call_token, encryption, trunk FROM carrier"""
 _DIDS = """
 SELECT did.number, is_range, plan, monthly, per_minute, did.channels, pop, username AS account,
     did.description, state, routing, failover_busy, failover_unreachable, failover_noanswer, ring_s,
@@ -69,6 +69,7 @@ def put_carrier(services: Given, name: NamePath, asked: CarrierChange) -> Carrie
         provisioning.add_carrier(
             conn, value, priority=asked.priority, source_port=asked.source_port
         )
+        provisioning.enable_carrier(conn, name, asked.enabled)
         (row,) = rows_of(conn, f"{_CARRIERS} WHERE name = ?", (name,))
     return _carrier(row)
 

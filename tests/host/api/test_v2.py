@@ -261,6 +261,8 @@ def test_carriers(program: Program) -> None:
     north = {"address": "192.0.2.9", "priority": 1, "username": "us", "secret": "hidden"}
     made = program.does("PUT", "/carriers/north", json=north)
     assert (made["source_port"], made["codecs"]) == (5060, ["PCMU", "PCMA", "G722"])
+    off = program.does("PUT", "/carriers/north", json={**north, "enabled": False})
+    assert (made["enabled"], off["enabled"]) == (True, False)
     assert "hidden" not in str(program.get("/carriers"))
     assert "another carrier" in program.problem("PUT", "/carriers/south", 409, json=north)
     bad = program.problem("PUT", "/carriers/south", 409, json={"address": "carrier.example"})

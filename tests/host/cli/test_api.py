@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import subprocess
@@ -155,3 +156,45 @@ def test_serve_starts_what_is_configured_beside_the_calls(
     assert "webhooks" in names(off)
     operator.config.write_text('[api]\naddress = "localhost"\n')
     assert "write an IP address" in operator.error("pop", "list", status=2)
+
+
+def test_a_carrier_is_taken_out_of_use_and_back(operator: Operator) -> None:
+    operator.run("carrier", "add", "north", "192.0.2.9")
+    operator.run("account", "add", "alice")
+    quote = ("rates", "quote", "5145550100", "--account", "alice")
+    assert operator.json(*quote)["carriers"] == "north"
+    operator.run("carrier", "disable", "north")
+    assert "no carrier" in operator.error(*quote)
+    assert operator.json("carrier", "list")[0]["enabled"] == 0
+    operator.run("carrier", "enable", "north")
+    assert operator.json(*quote)["carriers"] == "north"
+    assert "`carrier list` shows them" in operator.error("carrier", "disable", "south")
+
+
+def test_registrations_and_how_the_host_is_doing(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from host.cli import live
+    from tests.host.api.test_metrics import figures
+    from tests.host.api.test_v1_methods import binding
+
+    operator.run("account", "add", "alice")
+    assert operator.json("registrations") == []  # of a host that is away: what the store has
+    assert "is `serve` running" in operator.error("status")
+
+    def told(_path: str, do: str, account_id: int = 0, after: int = 0) -> object:
+        if do == "figures":
+            return figures()
+        return [binding(account_id or 1)] if after == 0 else []
+
+    monkeypatch.setattr(live, "Services", functools.partial(live.Services, ask=told))
+    monkeypatch.setattr(live, "ask", told)
+    (row,) = operator.json("registrations")
+    assert (row["account"], row["pop"], row["transport"]) == ("alice", "toronto1", "tls")
+    assert operator.json("registrations", "alice") == [row]
+    assert "198.51.100.7" in operator.text("registrations")
+    assert "`account list`" in operator.error("registrations", "bob")
+    assert operator.json("status")["outcomes"]["answered"] == 5
+    shown = operator.text("status")
+    assert "5 answered" in shown
+    assert "authorize p99" in shown
