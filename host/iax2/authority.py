@@ -79,7 +79,10 @@ class HostAuthority:
             return Access("refuse")
         if not username:
             return Access("refuse")
-        if account is None or (purpose == "register" and account.status != "active"):
+        if account is None or (
+            purpose == "register"
+            and (account.status != "active" or account.bounds.believes(where, None, "iax2"))
+        ):
             return Access("md5", self._random(16).hex())
         return self._of(account, "md5", account.iax2_secret)
 

@@ -268,7 +268,8 @@ class Iax2Server(LegMaker):
     def _on_registering(self, line: Line, event: Registering, now: float) -> None:
         address, port = event.address
         account = self._peers.account_by_username(event.username)
-        if account is None:
+        # What was let in elsewhere is not reached there: its calls are refused with a reason.
+        if account is None or account.bounds.believes(address, line.listener.pop, "iax2"):
             return
         self.counts["register"] += 1
         self.authority.succeeded(event.address)

@@ -40,11 +40,11 @@ class Bounds(NamedTuple):
     own_channels: int | None = None
     """Of a sub-account, besides the main account's."""
 
-    def believes(self, address: str, pop: str, protocol: Literal["sip", "iax2"]) -> str:
-        """Why the account may not come from there; empty: it may."""
+    def believes(self, address: str, pop: str | None, protocol: Literal["sip", "iax2"]) -> str:
+        """Why the account may not come from there; empty: it may. A `pop` of None is any."""
         if self.protocol not in ("any", protocol):
             return f"it uses {self.protocol}, not {protocol}"
-        if self.pops and pop not in self.pops:
+        if self.pops and pop is not None and pop not in self.pops:
             return f"not at POP {pop}"
         if self.networks:
             source = ip_address(address)

@@ -139,7 +139,16 @@ class SimWriter:
         self._world.at(self.delay_s, run)
 
 
-OPERATIONS = ("authorize", "refuse", "answered", "renew", "settle", "heartbeat", "supervise")
+OPERATIONS = (
+    "authorize",
+    "amend",
+    "refuse",
+    "answered",
+    "renew",
+    "settle",
+    "heartbeat",
+    "supervise",
+)
 
 
 class SimRelay:
