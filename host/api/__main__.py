@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -58,6 +59,9 @@ def serve(settings: Settings) -> int:
             ws="none",
         )
     )
+    # When it has answered what was under way, uvicorn raises the signal again, for whom it is news.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     log.info("api", address=api.address, port=api.port)
     with listening:
         server.run(sockets=[listening])

@@ -37,8 +37,9 @@ class Parameter(NamedTuple):
 
 
 def read_all(table: tuple[Parameter, ...], given: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters of one request. What is not given is not there; what is given empty is the
-    empty string, which clears; others of a client that the method does not know are passed over.
+    """The parameters of one request. What is not given is not there; what is given empty, or where
+    it may be left out as -1, is the empty string, which clears; others of a client that the method
+    does not know are passed over.
 
     Raises:
         Status: one is missing, or is none of its kind.
@@ -51,6 +52,8 @@ def read_all(table: tuple[Parameter, ...], given: Mapping[str, str]) -> dict[str
                 raise Status(f"missing_{word or name}")
             continue
         text = text.strip()
+        if text == UNSET and not required:
+            text = ""
         try:
             found[name] = read(text) if text else ""
         except ValueError:
