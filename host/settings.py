@@ -164,6 +164,18 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FeeSettings:
+    """What happens to a DID whose monthly fee cannot be paid."""
+
+    grace_days: int = 7
+    """Its calls are still delivered for so long."""
+    suspended_days: int = 14
+    """Then they are not, for so long; then it is released."""
+    poll_s: int = 60
+    """Fees that are due are looked for so often."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of one host."""
 
@@ -178,6 +190,7 @@ class Settings:
     charging: ChargingSettings = field(default_factory=ChargingSettings)
     mail: MailSettings = field(default_factory=MailSettings)
     payments: PaymentSettings = field(default_factory=PaymentSettings)
+    fees: FeeSettings = field(default_factory=FeeSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     control: str = ""
     """Path of the Unix socket by which operators reach live calls; empty: beside the database."""

@@ -10,9 +10,12 @@ import typer
 
 from host.cli import (
     api,
+    barred,
     calls,
     carriers,
     completion,
+    destinations,
+    fees,
     funds,
     live,
     mail,
@@ -65,6 +68,13 @@ app.command("returns", epilog="Example: loopstart-host returns --state asked")(f
 app.command("chargeback", epilog="Example: loopstart-host chargeback pi_3Q --id dp_1")(
     funds.chargeback
 )
+app.add_typer(destinations.forward, name="forward")
+app.add_typer(destinations.sip_uri, name="sip-uri")
+app.add_typer(destinations.ring_group, name="ring-group")
+app.add_typer(destinations.caller_filter, name="caller-filter")
+app.add_typer(barred.blocked, name="blocked")
+app.add_typer(barred.emergency, name="emergency")
+app.add_typer(fees.fees, name="fees")
 app.add_typer(mail.threshold, name="threshold")
 app.add_typer(mail.mail, name="mail")
 

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from host.charging.money import parse_usd
+from host.cli import did_commands
 from host.cli.account_options import one_of, takes_columns
 from host.cli.context import Context, now, rows_of
 from host.cli.output import fail, say, show, show_one
 from host.numbering import provisioning
 from host.numbering.iax2_access import allow_iax2, forbid_iax2
+from host.numbering.offers import Country
 from host.numbering.orders import release_did
 from host.numbering.passwords import generate
 from host.numbering.pops import pops
@@ -22,6 +24,7 @@ account = typer.Typer(no_args_is_help=True, help="Customers, their sub-accounts 
 did = typer.Typer(no_args_is_help=True, help="Numbers that bring incoming calls.")
 pop = typer.Typer(no_args_is_help=True, help="Points of presence: where devices register.")
 
+_COUNTRIES: dict[str, Country] = {"US": "United States", "CA": "Canada"}
 _Iax2 = Annotated[
     bool | None, typer.Option(help="May use IAX2; its password is then kept in clear.")
 ]
@@ -30,7 +33,9 @@ _ACCOUNTS = """
 SELECT account.id, username, (SELECT username FROM account AS parent
     WHERE parent.id = account.parent_id) AS parent, status, route, channels, balance AS funds,
     held, debt, international, premium_fallback, calls_to_one_number, caller_id, area_code,
-    dial_rules, address, port, contact, number_range, media, iax2, call_token, encryption, trunk
+    dial_rules, address, port, contact, number_range, media, iax2, call_token, encryption, trunk,
+    description, protocol, codecs, route_us, route_canada, route_international, own_channels,
+    networks, pops, countries, max_per_minute, max_call_s, daily_spend, daily_to_one_number
 FROM account JOIN ledger_account ON ledger_account.id = coalesce(parent_id, account.id)"""
 
 
@@ -163,19 +168,27 @@ def account_remove(ctx: typer.Context, username: str) -> None:
 def did_add(
     ctx: typer.Context,
     number: str,
-    plan: Annotated[str, typer.Option(help="per-minute, flat or international")] = "per-minute",
+    plan: Annotated[
+        str, typer.Option(help="per-minute, flat, international or toll-free")
+    ] = "per-minute",
     account: str = "",
     pop: str = "default",
     per_minute: Annotated[str, typer.Option(help="USD; else the offer's.")] = "",
     monthly: Annotated[str, typer.Option(help="USD; else the offer's.")] = "",
     channels: int | None = None,
+    carrier_country: Annotated[
+        str | None, typer.Option(help="Of a toll-free number's carrier: US or CA.")
+    ] = None,
+    description: str = "",
     is_range: Annotated[
         bool, typer.Option("--range", help="All numbers that begin so (PBX trunk).")
     ] = False,
 ) -> None:
-    """Own a number, and give it to an account."""
+    """Own a number, for customers to order; with --account it is that account's, without a
+    monthly fee."""
     env: Context = ctx.obj
     one_of("plan", plan, tuple(provisioning.CHANNELS))
+    one_of("carrier country", carrier_country, tuple(_COUNTRIES))
     with env.writing() as conn:
         e164 = provisioning.add_did(
             conn,
@@ -187,24 +200,10 @@ def did_add(
             monthly=parse_usd(monthly) if monthly else None,
             channels=channels,
             is_range=is_range,
+            carrier_country=_COUNTRIES[carrier_country] if carrier_country else None,
+            description=description,
         )
     say(f"DID {e164} added, {plan}, POP {pop}", as_json=env.json, number=e164, plan=plan, pop=pop)
-
-
-@did.command("list")
-def did_list(ctx: typer.Context, account: str = "") -> None:
-    """All DIDs, or one account's."""
-    env: Context = ctx.obj
-    with env.reading() as conn:
-        rows = rows_of(
-            conn,
-            "SELECT number, is_range, plan, monthly, per_minute, did.channels, pop, "
-            "username AS account FROM did LEFT JOIN account ON account.id = account_id "
-            "WHERE ?1 = '' OR username = ?1 ORDER BY number",
-            (account,),
-        )
-    columns = ("number", "plan", "monthly", "per_minute", "channels", "pop", "account")
-    show(rows, columns, as_json=env.json, empty="no DIDs: `did add NUMBER`")
 
 
 @did.command("set", epilog="Example: loopstart-host did set +12125550100 --pop toronto")
@@ -214,12 +213,13 @@ def did_set(
     pop: str | None = None,
     plan: str | None = None,
     account: str | None = None,
+    description: str | None = None,
 ) -> None:
-    """Move a DID to another POP, plan or account."""
+    """Move a DID to another POP, plan or account, or describe it."""
     env: Context = ctx.obj
     one_of("plan", plan, tuple(provisioning.CHANNELS))
-    if pop is None and plan is None and account is None:
-        fail(f"nothing to change in {number}: use --pop, --plan or --account", 2)
+    if (pop, plan, account, description) == (None,) * 4:
+        fail(f"nothing to change in {number}: use --pop, --plan, --account or --description", 2)
     with env.writing() as conn:
         e164 = provisioning.set_did(
             conn,
@@ -227,14 +227,18 @@ def did_set(
             pop=pop,
             plan=plan,  # type: ignore[arg-type]  # checked above
             account=account,
+            description=description,
         )
-    changed = _columns(pop=pop, plan=plan, account=account)
+    changed = _columns(pop=pop, plan=plan, account=account, description=description)
     say(f"DID {e164} changed", as_json=env.json, number=e164, **changed)
 
 
-@did.command("release")
+did_commands.add_to(did)
+
+
+@did.command("release", epilog="Example: loopstart-host did release +12125550100")
 def did_release(ctx: typer.Context, number: str) -> None:
-    """Take a DID from its account; the host keeps it."""
+    """Take a DID from its account; the host keeps it, others may order it."""
     env: Context = ctx.obj
     with env.writing() as conn:
         e164 = release_did(conn, number, now())

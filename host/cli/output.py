@@ -35,6 +35,8 @@ _MONEY = frozenset(
         "margin",
         "american_callers",
         "canadian_callers",
+        "max_per_minute",
+        "daily_spend",
     )
 )
 
