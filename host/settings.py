@@ -167,6 +167,8 @@ class ApiSettings:
 class FeeSettings:
     """What happens to a DID whose monthly fee cannot be paid."""
 
+    enabled: bool = True
+    """`serve` starts the job that takes them; of several hosts on one store one is enough."""
     grace_days: int = 7
     """Its calls are still delivered for so long."""
     suspended_days: int = 14

@@ -51,6 +51,8 @@ def companions(env: Context) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     if settings.api.enabled:
         found["api"] = [sys.executable, "-m", "host.api", *config]
+    if settings.fees.enabled:
+        found["fees"] = [*command, "fees", "run"]
     if settings.mail.host:
         found["mail"] = [*command, "mail", "run"]
     if any(not methods.lacks(name) for name in deposits.PROVIDED):

@@ -72,6 +72,8 @@ class HostProcess:
             lines.append(f"port = {where.port}")
         if "[api]" not in self.extra:  # all runs would want the one port
             lines += ["[api]", "enabled = false"]
+        if "[fees]" not in self.extra:
+            lines += ["[fees]", "enabled = false"]
         lines += ["[media]", f'address = "{self.net[2]}"'] if "[media]" not in self.extra else []
         self.config.write_text("\n".join([*lines, self.extra, ""]))
 
