@@ -15,7 +15,7 @@ from host.numbering.pops import number_pops
 
 
 def serve(ctx: typer.Context) -> None:
-    """Carry calls until interrupted, with the API, mail and webhooks beside it.
+    """Carry calls until interrupted, with the API, fees, mail and webhooks beside it.
 
     The process that carries calls takes this one's place; its signals and its exit status are
     the command's. What is beside it is started again when it dies, and never ends a call.
@@ -51,6 +51,7 @@ def companions(env: Context) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     if settings.api.enabled:
         found["api"] = [sys.executable, "-m", "host.api", *config]
+    found["fees"] = [*command, "fees", "run"]
     if settings.mail.host:
         found["mail"] = [*command, "mail", "run"]
     if any(not methods.lacks(name) for name in deposits.PROVIDED):
