@@ -50,6 +50,7 @@ from host.store.sqlite import open_reader
 from host.store.writer import Delivery, GroupCommitWriter
 from host.stored import ignore
 from host.tokens import Tokens
+from host.watch import Watch
 
 if TYPE_CHECKING:
     from host.iax2.server import Iax2Server
@@ -135,9 +136,15 @@ class Host(Carrying):
             clock=self.clock,
             carry_out=self._carry_out,
             changed=self.rearm,
-            batch_over=self.take_deliveries,
         )
-        self.transports = Transports(self.sip, settings.sip.batch_ms / 1000)
+        self.watch = Watch(
+            settings.sip.batch_ms / 1000,
+            begin=self._batch_begins,
+            over=self._batch_over,
+            lively_s=settings.iax2.batch_ms / 1000,
+            lively=lambda: self.iax2 is not None and self.iax2.lively(),
+        )
+        self.transports = Transports(self.sip, self.watch)
         if any(listener.transport == "iax2" for listener in settings.listeners):
             from host.iax2.shell import Iax2Shell
 
@@ -194,6 +201,7 @@ class Host(Carrying):
             await self.iax2_shell.close()
         await self.relay.close()
         await self.transports.close()
+        self.watch.close()
         self._save_bindings(self._now())
         self.writer.call(lambda conn: self.charging.heartbeat(conn, self._now()))
         self.writer.close()
@@ -231,24 +239,36 @@ class Host(Carrying):
         if self.iax2 is not None:
             self.iax2.send()
 
-    def pace(self) -> None:
-        """After a batch of IAX2: with sound in it the next one is too near to rest until then."""
-        slow = self.iax2_shell.slow
-        if slow or not self.transports.ticking:
-            self.writer.pace(slow)
+    def _batch_begins(self) -> None:
+        """Datagrams are about to be taken."""
+        if self.iax2 is not None:
+            self.iax2.begin()
+
+    def _batch_over(self) -> None:
+        """They were taken: the store's answers have their turn, then everything is sent."""
+        self._take_deliveries()
+        if self.iax2 is not None:
+            self.iax2.over()
+        self.sip.drained()
 
     def rearm(self) -> None:
         """What was submitted is committed; one timer for all deadlines, moved only when one
-        comes earlier."""
-        slow = self.iax2 is not None and self.iax2_shell.slow
-        self.writer.pace(slow or self.transports.ticking)
-        at, other = self.sip.next_deadline, self.control.next_deadline
-        if at is None or (other is not None and other < at):
-            at = other
-        if self.iax2 is not None:
-            other = self.iax2.next_deadline
+        comes earlier.
+
+        While sockets are looked at once a tick, protocols look at their deadlines then, which
+        are never near (RFC 3261, T1); only the end of a quota has a timer of its own.
+        """
+        watch = self.watch
+        self.writer.pace(watch.calm)
+        at = self.control.next_deadline
+        if not watch.ticking:
+            other = self.sip.next_deadline
             if at is None or (other is not None and other < at):
                 at = other
+            if self.iax2 is not None:
+                other = self.iax2.next_deadline
+                if at is None or (other is not None and other < at):
+                    at = other
         if at is None or (self.armed_at is not None and self.armed_at <= at):
             return
         if self._timer is not None:
@@ -312,19 +332,19 @@ class Host(Carrying):
 
     def _deliver(self, delivery: Delivery) -> None:
         """From the writer's thread: one wake-up of the loop for a whole batch, or none when the
-        loop looks by itself at every tick."""
+        loop looks by itself soon, at its next tick."""
         self._deliveries.append(delivery)
-        if not self.transports.ticking and not (self.iax2 and self.iax2_shell.ticking):
+        if self.watch.resting or not self.watch.ticking:
             self.loop.call_soon_threadsafe(self._delivered)
 
-    def take_deliveries(self) -> None:
+    def _take_deliveries(self) -> None:
         while self._deliveries:
             for done, result in self._deliveries.popleft():
                 done(result)
 
     def _delivered(self) -> None:
         self.enter()
-        self.take_deliveries()
+        self._take_deliveries()
         self.sip.flush()
 
     # --- what shells report ---

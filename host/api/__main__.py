@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from pathlib import Path
 
@@ -34,11 +35,17 @@ def serve(settings: Settings) -> int:
     except StoreError as error:
         log.error("api cannot start", error=str(error))
         return 1
+    try:
+        family = socket.AF_INET6 if ":" in api.address else socket.AF_INET
+        listening = socket.create_server((api.address, api.port), family=family, backlog=128)
+    except OSError as error:
+        remedy = "name another address and port in [api], or write enabled = false there"
+        where = f"{api.address}:{api.port}"
+        log.error("api cannot listen", at=where, error=error.strerror, remedy=remedy)
+        return 1
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(Services(settings, store)),
-            host=api.address,
-            port=api.port,
             log_config=None,
             log_level="warning",
             access_log=False,
@@ -52,7 +59,8 @@ def serve(settings: Settings) -> int:
         )
     )
     log.info("api", address=api.address, port=api.port)
-    server.run()
+    with listening:
+        server.run(sockets=[listening])
     return 0
 
 

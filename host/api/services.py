@@ -9,6 +9,7 @@ from typing import Any
 
 from host.api.limits import Lockout, Pace
 from host.api.store import Store
+from host.api.totals import Totals
 from host.charging.values import Now
 from host.control_client import ask
 from host.settings import Settings
@@ -30,6 +31,7 @@ class Services:
     sources: Lockout = field(init=False)
     """Of wrong passwords and tokens, by address."""
     pace: Pace = field(init=False)
+    totals: Totals = field(default_factory=Totals)
 
     def __post_init__(self) -> None:
         api = self.settings.api

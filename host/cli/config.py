@@ -49,6 +49,7 @@ _RANGES: dict[tuple[str, str], tuple[int, int]] = {
     ("fees", "poll_s"): (1, 86_400),
     ("mail", "timeout_s"): (1, 120),
     ("mail", "poll_s"): (1, 3_600),
+    ("sip", "batch_ms"): (0, 200),
     ("sip", "session_expires_s"): (0, 86_400),
     ("sip", "min_se_s"): (90, 86_400),
     ("sip", "shutdown_grace_s"): (0, 86_400),

@@ -1,14 +1,7 @@
-"""UDP sockets of listeners and bridges, and when they are looked at.
-
-One datagram costs its system calls, a microsecond to take and three to send, which recvmmsg and
-sendmmsg make no cheaper (2 % in all, measured); but a wake-up of the loop for each costs more
-than either. So while many come all sockets are looked at once a tick, by one epoll.
-"""
+"""UDP sockets of listeners and bridges."""
 
 from __future__ import annotations
 
-import asyncio
-import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,15 +10,12 @@ from typing import Any, Protocol
 from firmware.wire.iax2 import Endpoint
 from host.media.bridge import Ground
 from host.settings import MediaSettings
+from host.watch import Watch
 
 BUFFER_OCTETS = 4 << 20
 RTP_BUFFER_OCTETS = 256 << 10
 MAX_DRAIN = 512
 """Datagrams that are taken from one socket before others have their turn."""
-WINDOW_S = 0.2
-BUSY_PER_S = 200
-"""So many datagrams a second make batches worth their delay; half of it ends them."""
-SLOW = 4
 LARGEST = 65_535
 
 Address = tuple[str, int]
@@ -36,104 +26,6 @@ class Socket(Protocol):
 
     def sendto(self, data: bytes, address: Address, /) -> int: ...
     def close(self) -> None: ...
-
-
-class Gatherer:
-    """Watches sockets.
-
-    Args:
-        tick_s: how far apart batches are; 0: no batches.
-        begin: called before a batch is taken.
-        over: called after it, and at each tick.
-        lively: whether sound goes through, asked once in a while; signalling alone can wait for
-            `SLOW` ticks.
-    """
-
-    def __init__(
-        self,
-        tick_s: float,
-        begin: Callable[[], None],
-        over: Callable[[], None],
-        lively: Callable[[], bool],
-    ) -> None:
-        self._tick_s = self._pace_s = tick_s
-        self._lively = lively
-        self._begin = begin
-        self._over = over
-        self._epoll = select.epoll()
-        self._drains: dict[int, Callable[[], int]] = {}
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._epoll.fileno(), self._readable)
-        self._since = 0.0
-        self._count = 0
-        self._closed = False
-        self.ticking = False
-
-    @property
-    def slow(self) -> bool:
-        """True while batches are far apart, since no sound goes through."""
-        return self.ticking and self._pace_s > self._tick_s
-
-    def add(self, sock: socket.socket, drain: Callable[[], int]) -> None:
-        """Watch a socket; `drain` takes what has come and answers how many datagrams."""
-        self._drains[sock.fileno()] = drain
-        self._epoll.register(sock.fileno(), select.EPOLLIN)
-
-    def remove(self, sock: socket.socket) -> None:
-        if self._drains.pop(sock.fileno(), None) is not None:
-            self._epoll.unregister(sock.fileno())
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            if not self.ticking:
-                self._loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
-
-    def _readable(self) -> None:
-        """Datagrams are there: taken at once; when they come often, batches begin."""
-        now = self._loop.time()
-        if now - self._since > WINDOW_S:
-            self._since, self._count = now, 0
-        self._count += self._take()
-        if self._tick_s and self._count >= BUSY_PER_S * WINDOW_S and not self._closed:
-            self.ticking = True
-            self._loop.remove_reader(self._epoll.fileno())
-            self._since, self._count = now, 0
-            self._pace_s = self._tick_s
-            self._loop.call_later(self._tick_s, self._tick)
-
-    def _tick(self) -> None:
-        if self._closed:
-            return
-        self._count += self._take()
-        now = self._loop.time()
-        if now - self._since >= WINDOW_S:
-            if self._count < BUSY_PER_S * WINDOW_S / 2:
-                self.ticking = False
-                self._loop.add_reader(self._epoll.fileno(), self._readable)
-                self._over()  # what another thread left while it still saw `ticking`
-                return
-            self._since, self._count = now, 0
-            self._pace_s = self._tick_s * (1 if self._lively() else SLOW)
-        self._loop.call_later(self._pace_s, self._tick)
-
-    def _take(self) -> int:
-        count = 0
-        try:
-            self._begin()
-            drains = self._drains
-            for number, _ in self._epoll.poll(0):
-                drain = drains.get(number)
-                if drain is not None:
-                    count += drain()
-            self._over()
-        except Exception as error:
-            # A mistake of ours: loud, but it may not make the host deaf to everybody else.
-            self._loop.call_exception_handler(
-                {"message": "a datagram was not dealt with", "exception": error}
-            )
-        return count
 
 
 def bind(address: str, port: int, buffer_octets: int) -> socket.socket:
@@ -180,9 +72,9 @@ class RtpPorts:
     """Opens a socket for each bridged leg, in the range of the settings, even ports alone: the odd
     ones above them are where peers send RTCP."""
 
-    def __init__(self, settings: MediaSettings, gatherer: Gatherer) -> None:
+    def __init__(self, settings: MediaSettings, watch: Watch) -> None:
         self._settings = settings
-        self._gatherer = gatherer
+        self._watch = watch
         self._first = settings.bridge_min_port + (settings.bridge_min_port & 1)
         self._count = max(0, (settings.bridge_max_port - self._first) // 2 + 1)
         self._next = 0
@@ -199,13 +91,13 @@ class RtpPorts:
                 continue
             port = RtpPort(self, sock, number, receive)
             self.open_ports += 1
-            self._gatherer.add(sock, port.drain)
+            self._watch.add(sock, port.drain)
             return port
         return None
 
     def forget(self, sock: socket.socket) -> None:
         self.open_ports -= 1
-        self._gatherer.remove(sock)
+        self._watch.remove(sock)
 
 
 class RtpPort:

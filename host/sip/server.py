@@ -77,7 +77,6 @@ class SipServer:
         clock: Callable[[], float],
         carry_out: Callable[[], None],
         changed: Callable[[], None],
-        batch_over: Callable[[], None] = lambda: None,
     ) -> None:
         """Build the server over what its shell gives it.
 
@@ -85,7 +84,6 @@ class SipServer:
             open_flow: a flow to a transport, address and port, by a listener of a POP.
             carry_out: carries out call control's commands until there are none.
             changed: deadlines may have changed.
-            batch_over: a batch of datagrams is over: whatever else waited has its turn.
         """
         self.settings = settings
         self.control = control
@@ -107,7 +105,6 @@ class SipServer:
         self._clock = clock
         self._carry_out = carry_out
         self._changed = changed
-        self._batch_over = batch_over
         self._fresh = False
         """Whether changes of the configuration were looked for in this batch."""
         self._fresh_at = -inf
@@ -130,10 +127,12 @@ class SipServer:
         self._message(message, flow)
 
     def drained(self) -> None:
-        """A batch of datagrams is over."""
+        """A batch of datagrams is over: what is due has its turn, and everything is sent."""
         self.now = self._clock()
         self._fresh = False
-        self._batch_over()
+        at = self.next_deadline
+        if at is not None and at <= self.now:
+            self._handle_timers(self.now)
         self.flush()
 
     def bad_message(self, error: SipPeerError, flow: Flow) -> None:
@@ -194,6 +193,10 @@ class SipServer:
 
     def handle_timers(self, now: float) -> None:
         self.now = now
+        self._handle_timers(now)
+        self.flush()
+
+    def _handle_timers(self, now: float) -> None:
         for event in self.layer.handle_timers(now):
             self._dispatch(event)
         for tag in self.deadlines.due(now):
@@ -201,7 +204,6 @@ class SipServer:
             if leg is not None:
                 leg.handle_timer(now)
         self.registrar.expire(now)
-        self.flush()
 
     def _refresh(self) -> None:
         """Take notice of changed configuration, once a batch."""

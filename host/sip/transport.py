@@ -17,6 +17,7 @@ from typing import Protocol, cast
 from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.message import KeepAlive, Request, Response, StreamParser
 from host.settings import Listener
+from host.watch import Watch
 
 MAX_CONNECTIONS = 4_096
 IDLE_UNPROVEN_S = 32
@@ -24,11 +25,6 @@ IDLE_UNPROVEN_S = 32
 BUFFER_OCTETS = 4 << 20
 MAX_DRAIN = 256
 """Datagrams that are taken from one socket before others have their turn."""
-WINDOW_S = 0.2
-BUSY_PER_S = 200
-"""So many datagrams a second make batches worth their delay; half of it ends them."""
-BATCH = 64
-"""As many datagrams make a batch that is full: under load the ticks come closer together."""
 MAX_QUEUED = 1 << 20
 """Octets that may wait for a peer that does not read; then its connection is dropped."""
 
@@ -94,7 +90,7 @@ class UdpFlow:
 
 
 class UdpEndpoint:
-    """One UDP socket, read by `Transports`."""
+    """One UDP socket, read when its watch says so."""
 
     def __init__(self, listener: Listener, receiver: Receiver) -> None:
         """Bind the listener's address.
@@ -231,15 +227,10 @@ class StreamFlow(asyncio.Protocol):
 class Transports:
     """All listeners of one host, and the connections that it opens itself."""
 
-    def __init__(self, receiver: Receiver, tick_s: float = 0.0) -> None:
-        """With `tick_s` datagrams are taken in batches, at most so far apart, while many come."""
+    def __init__(self, receiver: Receiver, watch: Watch) -> None:
+        """UDP sockets are looked at by `watch`, which calls `Receiver.drained` itself."""
         self._receiver = receiver
-        self._tick_s = tick_s
-        self._since = 0.0
-        self._count = 0
-        self._closed = False
-        self.ticking = False
-        """True while `Receiver.drained` is called once a tick, whatever comes."""
+        self._watch = watch
         self._servers: list[asyncio.AbstractServer] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.endpoints: list[UdpEndpoint] = []
@@ -259,8 +250,7 @@ class Transports:
             endpoint = UdpEndpoint(listener, self._receiver)
             listener = endpoint.listener
             self.endpoints.append(endpoint)
-            if not self.ticking:
-                loop.add_reader(endpoint.socket.fileno(), self._readable)
+            self._watch.add(endpoint.socket, endpoint.drain)
         else:
             context = _server_context(listener) if listener.transport == "tls" else None
             bound = [listener]
@@ -275,55 +265,6 @@ class Transports:
             self._servers.append(server)
         self._listeners.append(listener)
         return listener
-
-    # Every datagram that wakes the loop finds the processor's caches cold, which costs more than
-    # the datagram. So under load the sockets are looked at once a tick instead.
-
-    def _readable(self) -> None:
-        """Datagrams are there: taken at once; when they come often, batches begin."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if now - self._since > WINDOW_S:
-            self._since, self._count = now, 0
-        self._count += self._drain()
-        if self._tick_s and self._count >= BUSY_PER_S * WINDOW_S:
-            self.ticking = True
-            for endpoint in self.endpoints:
-                loop.remove_reader(endpoint.socket.fileno())
-            self._since, self._count = now, 0
-            loop.call_later(self._tick_s, self._tick)
-
-    def _drain(self) -> int:
-        count = 0
-        try:
-            for endpoint in self.endpoints:
-                count += endpoint.drain()
-            self._receiver.drained()
-        except Exception as error:
-            # A mistake of ours: loud, but it may not make the host deaf to everybody else.
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a datagram was not dealt with", "exception": error}
-            )
-        return count
-
-    def _tick(self) -> None:
-        if self._closed:
-            return
-        loop = asyncio.get_running_loop()
-        self._count += self._drain()
-        now = loop.time()
-        elapsed = now - self._since
-        if elapsed < WINDOW_S or self._count >= BUSY_PER_S * WINDOW_S / 2:
-            # What a full batch saves is saved: more datagrams come sooner, not in larger heaps.
-            full_s = BATCH * elapsed / self._count if self._count else self._tick_s
-            if elapsed >= WINDOW_S:
-                self._since, self._count = now, 0
-            loop.call_later(min(self._tick_s, full_s), self._tick)
-            return
-        self.ticking = False
-        for endpoint in self.endpoints:
-            loop.add_reader(endpoint.socket.fileno(), self._readable)
-        self._receiver.drained()  # what another thread left while it still saw `ticking`
 
     def flow_to(
         self, transport: str, address: str, port: int, pop: str | None = None
@@ -371,11 +312,8 @@ class Transports:
             server.close()
         for connection in list(self.connections):
             connection.close()
-        self._closed = True
-        loop = asyncio.get_running_loop()
         for endpoint in self.endpoints:
-            if not self.ticking:
-                loop.remove_reader(endpoint.socket.fileno())
+            self._watch.remove(endpoint.socket)
             endpoint.socket.close()
         await asyncio.sleep(0)
 

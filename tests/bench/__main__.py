@@ -39,7 +39,12 @@ def groups(bench: Bench, plan: Plan) -> list[Group]:
     turns, run_s = plan.rounds, plan.call_s + 3
     return [
         (
-            ("sip_call_cpu_ms", "sip_call_noauth_cpu_ms", "sip_call_relayed_cpu_ms"),
+            (
+                "sip_setup_ms",
+                "sip_call_cpu_ms",
+                "sip_call_noauth_cpu_ms",
+                "sip_call_relayed_cpu_ms",
+            ),
             bench.calls,
             4 * (turns * run_s + 5),
         ),

@@ -22,6 +22,7 @@ class Measure:
 
 MEASURES = (
     Measure("sip_call_cpu_ms", "ms", "a call with digest, 50/s", 0.3, "ratio"),
+    Measure("sip_setup_ms", "ms", "from INVITE to 200, of them 100 the carrier's, 50/s", None),
     Measure("sip_call_noauth_cpu_ms", "ms", "a call known by address, 50/s", None),
     Measure("sip_call_relayed_cpu_ms", "ms", "a call with digest and relay, 50/s", None),
     Measure("sip_call_cpu_ms_loaded", "ms", "a call with digest, 400/s", 1.2),

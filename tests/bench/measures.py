@@ -73,8 +73,12 @@ class Bench:
             "sip_call_noauth_cpu_ms": bed.trusted,
             "sip_call_relayed_cpu_ms": bed.relayed,
         }
+        if "sip_setup_ms" in wanted:
+            wanted = wanted | {"sip_call_cpu_ms"}
         ours: dict[str, list[float]] = {name: [] for name in ways if name in wanted}
         theirs: list[float] = []
+        waited: list[float] = []
+        they_waited: list[float] = []
         peered = have_peer() and wanted & {"sip_call_cpu_ms", "sip_call_noauth_cpu_ms"}
         with contextlib.ExitStack() as stack:
             host = stack.enter_context(bed.serve())
@@ -86,11 +90,18 @@ class Bench:
             for turn in range(plan.rounds):
                 for name, runs in ours.items():
                     what = f"{name}, round {turn + 1}"
-                    runs.append(self._calls(what, host, ways[name], rate, plan.call_s)[0])
+                    cpu_ms, load = self._calls(what, host, ways[name], rate, plan.call_s)
+                    runs.append(cpu_ms)
+                    if name == "sip_call_cpu_ms":
+                        waited.append(load.setup_ms)
                 if peer:
                     what = f"the peer, round {turn + 1}"
-                    theirs.append(self._peer_calls(what, peer, rate, plan.call_s)[0])
+                    cpu_ms, load = self._peer_calls(what, peer, rate, plan.call_s)
+                    theirs.append(cpu_ms)
+                    they_waited.append(load.setup_ms)
         self.books.compare("calls at 50/s")
+        if waited:
+            yield Figure.of("sip_setup_ms", waited, PEER, they_waited)
         for name, runs in ours.items():
             alike = name != "sip_call_relayed_cpu_ms"  # the peer relays nothing
             yield Figure.of(name, runs, PEER, theirs if alike else None)

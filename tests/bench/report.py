@@ -42,6 +42,9 @@ _METHOD = """
 - CPU is user and system time of the whole process tree from /proc before and after a load,
   divided by its calls, idling in between counted. Ours and the peer's runs take turns; each figure
   is the median of its runs, which stand in the table.
+- `sip_setup_ms` is SIPp's mean from a call's first INVITE to its 200, in the runs of
+  `sip_call_cpu_ms`: with the challenge, which the peer does not send, and with the commits of the
+  hold and of the answer.
 - `sip_call_rate` is the highest rate, in steps of 100 and then one of half of it, at which at most
   0.1 % of the calls fail, caller and carrier together send at most 2 messages again for a hundred
   calls, and SIPp keeps to the rate. Each step has a fresh program, takes 8 s and may be tried

@@ -44,6 +44,8 @@ class Load:
     """Messages that caller or carrier sent again."""
     elapsed_s: float
     """From the first call's start to the last one's end."""
+    setup_ms: float = 0.0
+    """From a call's first INVITE to its 200, on average; 0 of registrations."""
 
     @property
     def failures(self) -> int:
@@ -149,7 +151,16 @@ def place(
             _finish(far)
     counted = read_stats(caller_stats)
     again = counted["retransmissions"] + read_stats(carrier_stats)["retransmissions"]
-    return Load(calls, counted["successes"], again, elapsed_s)
+    return Load(calls, counted["successes"], again, elapsed_s, _setup_ms(caller_stats))
+
+
+def _setup_ms(path: Path) -> float:
+    """SIPp's response time, hours:minutes:seconds:microseconds."""
+    with path.open(newline="") as lines:
+        row = list(csv.DictReader(lines, delimiter=";"))[-1]
+    text = row.get("ResponseTime1(C)") or "0:0:0:0"
+    hours, minutes, seconds, micros = map(int, text.split(":"))
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + micros / 1000
 
 
 def _finish(process: subprocess.Popen[bytes]) -> None:

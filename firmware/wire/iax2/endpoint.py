@@ -396,9 +396,13 @@ class Endpoint:
         """Wrong credentials."""
         self._strangers.failed(exchange, now)
 
+    def registrant_known(self, registration: IncomingRegistration) -> None:
+        """A registrant has shown who it is."""
+        self._strangers.succeeded(registration)
+
     def authenticated(self, call: Call, now: float) -> None:
         """A caller has shown who it is: its call is offered if there is a format in common."""
-        self._strangers.settle(call)
+        self._strangers.succeeded(call)
         new = call.new
         found = choose(self.settings.formats, new.format, new.formats_preferred, new.capability)
         if found is None:

@@ -174,6 +174,7 @@ class IncomingRegistration(Exchange):
         endpoint = self.endpoint
         authority = endpoint.authority
         assert authority is not None
+        endpoint.registrant_known(self)
         pairs: list[tuple[int, Value]] = [(Ie.USERNAME, self.username)]
         event: events.Event
         if self._subclass is Iax.REGREL:

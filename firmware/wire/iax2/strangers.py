@@ -32,6 +32,10 @@ STATELESS_NUMBER = 1
 """Our call number in answers that nothing is kept of, as chan_iax2 does; never allotted."""
 _MAX_TOKEN_USERS = 10_000
 _MAX_USERNAME = 128
+KNOWN_AT_ONCE = 256
+"""Exchanges that may wait for the answer to a challenge where this user has answered one from this
+very address: a PBX begins as many calls as it wants while the first challenge is under way."""
+_MAX_KNOWN = 2_000
 _MISSING = object()
 _REFUSAL = {Iax.NEW: Iax.REJECT, Iax.REGREQ: Iax.REGREJ, Iax.REGREL: Iax.REGREJ}
 
@@ -46,6 +50,8 @@ class Strangers:
         """Addresses that have shown a token: those of policy "auto" need one from then on."""
         self._outstanding: dict[str, list[Exchange]] = {}
         """By user name, who was challenged and has not answered."""
+        self._known: OrderedDict[tuple[str, tuple[str, int]], None] = OrderedDict()
+        """Users and the addresses that they have answered a challenge from, the latest last."""
 
     def receive(
         self, subclass: Iax, data: bytes, source: int, address: tuple[str, int], now: float
@@ -137,7 +143,7 @@ class Strangers:
                 Iax.NEW, data, source, address, BEARER_NOT_AUTHORIZED, "encryption required"
             )
             return
-        if access.method == "md5" and not self._admit(username, access, credit):
+        if access.method == "md5" and not self._admit(username, address, access, credit):
             return
         call = Call(endpoint, address, now, new, outgoing=False, credit=credit)
         call.username = username if access.method == "md5" else ""
@@ -170,7 +176,7 @@ class Strangers:
         address: tuple[str, int],
         now: float,
     ) -> None:
-        if access.method == "md5" and not self._admit(username, access, credit):
+        if access.method == "md5" and not self._admit(username, address, access, credit):
             return
         asked_s = elements.number(Ie.REFRESH) or 0
         exchange = IncomingRegistration(
@@ -216,15 +222,20 @@ class Strangers:
         pairs.append((Ie.CHALLENGE, exchange.challenge))
         exchange.send_iax(now, subclass, [*pairs, *name])
 
-    def _admit(self, username: str, access: Access, credit: int | None) -> bool:
+    def _admit(
+        self, username: str, address: tuple[str, int], access: Access, credit: int | None
+    ) -> bool:
         """Room for one more that is to authenticate as this user (ASA-2007-013 and after).
 
-        Who has shown a token goes before who has not, so that forged addresses lock nobody out.
-        Who finds no room gets no answer: its next repetition may find some.
+        Who has shown a token goes before who has not, so that forged addresses lock nobody out,
+        and who has answered from there before goes before those who only use its name. Who finds
+        no room gets no answer: its next repetition may find some.
         """
         limit = access.max_unauthenticated
         if limit is None:
             limit = self._endpoint.settings.max_unauthenticated_per_user
+        if credit is None and (username, address) in self._known:
+            limit = max(limit, KNOWN_AT_ONCE)
         waiting = self._outstanding.get(username, [])
         if len(waiting) < limit:
             return True
@@ -243,6 +254,16 @@ class Strangers:
             waiting.remove(exchange)
             if not waiting:
                 del self._outstanding[username]
+
+    def succeeded(self, exchange: Call | IncomingRegistration) -> None:
+        """It is who it says, and may come with more at once next time."""
+        if exchange.challenge:
+            key = (exchange.username, exchange.address)
+            self._known[key] = None
+            self._known.move_to_end(key)
+            if len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
+        self.settle(exchange)
 
     def failed(self, exchange: Call | IncomingRegistration, now: float) -> None:
         """Wrong credentials."""

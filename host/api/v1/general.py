@@ -24,7 +24,6 @@ from host.funds.alerts import is_address, set_alert
 from host.numbering.pops import Pop, pops
 
 _DAY_MS = 86_400_000
-_TOTALS = totals.Totals()
 
 _KINDS = {
     "payment": "Deposit",
@@ -48,7 +47,7 @@ def get_balance(request: Request) -> dict[str, Any]:
     balance = {"current_balance": usd(funds.funds - funds.debt)}
     if request.given.get("advanced"):
         now_ms = request.services.now().utc_ms
-        ever = _TOTALS.of(conn, caller.id)
+        ever = request.services.totals.of(conn, caller.id)
         today = totals.since(conn, caller.id, now_ms - now_ms % _DAY_MS)
         for name, sums in (("total", ever), ("today", today)):
             balance |= {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from host.api.v1 import calls, dids, general, subaccounts
+from host.api.v1 import calls, dids, general, subaccounts, targets
 from host.api.v1.request import Method
 
 METHODS: dict[str, Method] = {
@@ -10,4 +10,5 @@ METHODS: dict[str, Method] = {
     **calls.METHODS,
     **dids.METHODS,
     **subaccounts.METHODS,
+    **targets.METHODS,
 }

@@ -120,8 +120,8 @@ def test_a_call_record(api: ApiWorld) -> None:
         "description": "Canada",
         "account": "alice",
         "disposition": "ANSWERED",
-        "duration": "00:01:06",
-        "seconds": "66",
+        "duration": "00:01:01",
+        "seconds": "61",
         "rate": "0.00520000",
         "total": "0.00572000",
         "uniqueid": call_id,
@@ -299,7 +299,10 @@ def test_numbers_of_a_customer(api: ApiWorld) -> None:
     assert one["did"] == "2125550101"
     assert api.status("getDIDsInfo", did="2125550199") == "no_did"
     assert api.status("getDIDsInfo", client="77") == "invalid_client"
-    assert api.status("getDIDsInfo", did="seven") == "invalid_did"
+    assert api.status("getDIDsInfo", did="7") == "invalid_did"
+    for by_account in ({"did": "alice_home"}, {"client": "alice_home"}):
+        (one,) = api.succeeds("getDIDsInfo", **by_account)["dids"]
+        assert one["did"] == "2125550101"
 
 
 def test_a_number_moves_to_another_pop(api: ApiWorld) -> None:
@@ -341,8 +344,10 @@ def test_a_sub_account_is_made_told_of_changed_and_removed(api: ApiWorld) -> Non
         "allowed_codecs": "ulaw;g722", "password": "",
     }  # fmt: skip
     assert {name: told[name] for name in expected} == expected
-    row = "SELECT parent_id, route, international, ha1_md5 <> '' FROM account WHERE username = ?"
-    assert sql(api.conn, row, "alice_VoIP") == (api.alice, "value", 0, 1)
+    row = "SELECT parent_id, route_international, international, ha1_md5 <> '', protocol, codecs "
+    row += "FROM account WHERE username = ?"
+    kept = sql(api.conn, row, "alice_VoIP")
+    assert kept == (api.alice, "value", 0, 1, "sip", "PCMU,G722")
     api.succeeds(
         "setSubAccount", id=number, lock_international="0", international_route="2",
         description="", callerid_number="",

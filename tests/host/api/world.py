@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from starlette.testclient import TestClient
 
 from host.api import access
@@ -40,9 +44,9 @@ PATH = "/api/v1/rest.php"
 class ApiWorld:
     """One host at two POPs; alice is a customer with ten dollars, a sub-account and two DIDs."""
 
-    def __init__(self, folder: Path, **api: Any) -> None:
+    def __init__(self, folder: Path, noon: int = NOON, **api: Any) -> None:
         self.database = folder / "host.sqlite"
-        self.now_ms = NOON
+        self.now_ms = self.noon = noon
         self.live_answers: dict[str, Any] = {}
         """What the process that carries calls says; what is not here is not answered."""
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -96,7 +100,12 @@ class ApiWorld:
             access.set_addresses(self.conn, name, [HOME])
         if amount := round(float(usd) * USD):
             ledger.pay(
-                self.conn, Now(NOON - 86_400_000, 0), number, Money(amount), "manual", f"pay-{name}"
+                self.conn,
+                Now(self.noon - 86_400_000, 0),
+                number,
+                Money(amount),
+                "manual",
+                f"pay-{name}",
             )
         return number
 
@@ -132,6 +141,20 @@ class ApiWorld:
     def client(self, address: str = HOME) -> Iterator[TestClient]:
         with TestClient(self.app, client=(address, 4711), base_url="http://api.example") as client:
             yield client
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[str]:
+        """The application behind a real socket; answers its address."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            config = uvicorn.Config(self.app, log_level="error", lifespan="off", ws="none")
+            server = uvicorn.Server(config)
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+            thread.start()
+            while not server.started:
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            server.should_exit = True
+            thread.join(10)
 
     def http(self, verb: str, *, address: str = HOME, **request: Any) -> Any:
         """The raw answer of the contract's endpoint."""

@@ -9,6 +9,7 @@ from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.message import Request, Response
 from host.settings import Listener
 from host.sip.transport import Flow, Transports
+from host.watch import Watch
 
 TICK_S = 0.04
 
@@ -36,10 +37,11 @@ class Counting:
     def closed(self, flow: Flow) -> None: ...
 
 
-async def _load(per_s: float, seconds: float) -> tuple[Counting, Transports]:
+async def _load(per_s: float, seconds: float) -> tuple[Counting, Watch]:
     """Send so many datagrams a second, one to five at a time; until all have come."""
     receiver = Counting()
-    transports = Transports(receiver, TICK_S)
+    watch = Watch(TICK_S, begin=lambda: None, over=receiver.drained)
+    transports = Transports(receiver, watch)
     bound = await transports.open(Listener(port=0))
     loop = asyncio.get_running_loop()
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -55,41 +57,95 @@ async def _load(per_s: float, seconds: float) -> tuple[Counting, Transports]:
         while receiver.datagrams < sent and loop.time() < until:
             await asyncio.sleep(0.001)
         assert receiver.datagrams == sent
-        return receiver, transports
+        return receiver, watch
     finally:
         client.close()
 
 
 def test_few_datagrams_wait_for_nothing() -> None:
     async def run() -> None:
-        receiver, transports = await _load(per_s=50, seconds=0.5)
-        assert not transports.ticking
+        receiver, watch = await _load(per_s=50, seconds=0.5)
+        assert not watch.ticking
         assert receiver.batches >= receiver.datagrams * 0.8
-        await transports.close()
+        watch.close()
 
     asyncio.run(run())
 
 
 def test_many_datagrams_come_in_batches_a_tick_apart_and_the_batches_end_with_the_load() -> None:
     async def run() -> None:
-        receiver, transports = await _load(per_s=600, seconds=1.2)
+        receiver, watch = await _load(per_s=600, seconds=1.2)
         # 30 ticks, and what came singly before the first of them (0.2 s at most).
-        assert transports.ticking
+        assert watch.ticking
         assert receiver.batches < receiver.datagrams / 3
         until = asyncio.get_running_loop().time() + 5
-        while transports.ticking and asyncio.get_running_loop().time() < until:
+        while watch.ticking and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.01)
-        assert not transports.ticking
-        await transports.close()
+        assert not watch.ticking
+        watch.close()
 
     asyncio.run(run())
 
 
 def test_under_heavy_load_batches_come_closer_together_and_stay_small() -> None:
     async def run() -> None:
-        receiver, transports = await _load(per_s=8_000, seconds=1.0)
+        receiver, watch = await _load(per_s=8_000, seconds=1.0)
         # 8,000 a second are 320 in 40 ms; a full batch is 64.
         assert receiver.batches > 1.5 * 1.0 / TICK_S
-        await transports.close()
+        watch.close()
+
+    asyncio.run(run())
+
+
+def test_while_there_is_sound_batches_are_near_and_nobody_rests_between_them() -> None:
+    async def run() -> None:
+        sound = [True]
+        batches = 0
+
+        def over() -> None:
+            nonlocal batches
+            batches += 1
+
+        watch = Watch(0.08, begin=lambda: None, over=over, lively_s=0.01, lively=lambda: sound[0])
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+
+        def drain() -> int:
+            count = 0
+            while True:
+                try:
+                    sock.recv(100)
+                except BlockingIOError:
+                    return count
+                count += 1
+
+        watch.add(sock, drain)
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+        async def send(seconds: float) -> int:
+            """Datagrams, 400 a second; how many batches that made."""
+            before, until = batches, asyncio.get_running_loop().time() + seconds
+            while asyncio.get_running_loop().time() < until:
+                client.sendto(b"x", sock.getsockname())
+                client.sendto(b"x", sock.getsockname())
+                await asyncio.sleep(0.005)
+            return batches - before
+
+        try:
+            await send(0.5)
+            assert watch.ticking
+            assert not watch.calm
+            assert not watch.resting
+            assert await send(0.5) > 25  # 50, on a machine with nothing else to do
+            sound[0] = False
+            await send(0.5)
+            assert watch.calm
+            assert watch.resting
+            assert await send(0.5) < 15  # six or seven
+        finally:
+            watch.close()
+            sock.close()
+            client.close()
 
     asyncio.run(run())

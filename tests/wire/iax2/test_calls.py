@@ -15,6 +15,7 @@ from firmware.wire.iax2 import (
     DigitBegan,
     DigitEnded,
     Ended,
+    Endpoint,
     EndpointSettings,
     Event,
     Format,
@@ -354,6 +355,40 @@ def test_a_burst_of_calls_of_one_user_is_served_a_few_at_a_time() -> None:
     pair.network.run(12)
     assert {call.state for call in calls} == {State.UP}
     assert pair.server.endpoint.counters.unauthenticated_limit
+
+
+def test_who_has_answered_a_challenge_from_there_may_begin_many_calls_at_once() -> None:
+    """A PBX far away, whose challenges are on their way for longer than its calls are apart."""
+    pair = Pair()
+    assert pair.call().state is State.UP
+    calls = [pair.call(seconds=0) for _ in range(40)]
+    pair.network.run(1)
+    assert {call.state for call in calls} == {State.UP}
+    assert not pair.server.endpoint.counters.unauthenticated_limit
+    # Somebody else who uses its name, and has a token, too, still finds three places.
+    endpoint, now = pair.server.endpoint, pair.network.now
+    before = len(endpoint)
+    for source in range(10, 16):
+        _new_with_token(endpoint, source, ("198.51.100.7", 4000), now)
+    assert len(endpoint) == before + 3
+    assert endpoint.counters.unauthenticated_limit == 3
+
+
+def _new_with_token(endpoint: Endpoint, source: int, address: Address, now: float) -> None:
+    """A NEW in the name of alice with a token, as from somebody who hears our answers."""
+    bare = NewCall(called="15145550100", username="alice", formats_preferred=(Format.ULAW,),
+                   capability=4, format=Format.ULAW).elements()  # fmt: skip
+
+    def send(token: bytes) -> None:
+        data = Elements.of([*bare, (Ie.CALLTOKEN, token)]).to_bytes()
+        frame = FullFrame(source, 0, 5, 0, 0, FrameType.IAX, Iax.NEW, data)
+        endpoint.receive_datagram(frame.to_bytes(), address, now)
+
+    send(b"")
+    (answer,) = [data for data, to in endpoint.outgoing if to == address]
+    endpoint.outgoing.clear()
+    send(FullFrame.from_bytes(answer).elements.values[Ie.CALLTOKEN])
+    endpoint.outgoing.clear()
 
 
 def test_a_limit_of_calls_an_address() -> None:
