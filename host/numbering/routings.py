@@ -6,7 +6,7 @@
 | `fwd:3` | a number, by the forwarding of that id |
 | `sip:4` | the SIP URI of that id |
 | `grp:5` | the ring group of that id |
-| `sys:busy` | an answer of the host itself: `hangup`, `busy`, `noservice`, `disconnected` |
+| `sys:busy` | an answer of the host itself: `hangup`, `busy`, `noservice`, `disconnected`, `echo` |
 | `none:` | nowhere |
 
 An empty text is no routing: the account that has the DID, and for a fail-over nothing.
@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, get_args
 from host.numbering.checks import ProvisioningError
 
 Kind = Literal["account", "fwd", "sip", "grp", "sys", "none"]
-System = Literal["hangup", "busy", "noservice", "disconnected"]
+System = Literal["hangup", "busy", "noservice", "disconnected", "echo"]
 SYSTEM: tuple[System, ...] = get_args(System)
 FAILOVERS = ("failover_busy", "failover_unreachable", "failover_noanswer")
 """Columns of a DID and of a caller filter, each a routing."""
@@ -63,8 +63,6 @@ def parse_routing(text: str) -> Routing:
             return Routing("sys", value)
         if kind == "none" and not value:
             return Routing("none", "")
-        if text == "sys:echo":
-            raise ProvisioningError(f"{text!r}: this host does not echo what it hears")
         if kind in ("vm", "ivr"):
             raise ProvisioningError(f"{text!r}: this host has no voice mail and no menus")
     raise ProvisioningError(

@@ -47,7 +47,6 @@ def test_a_did_is_ordered_routed_listed_and_released(operator: Operator) -> None
     )  # fmt: skip
     assert "fwd:9: this customer has none" in operator.error("did", "route", DID, "fwd:9")
     assert "no voice mail" in operator.error("did", "route", DID, "vm:1")
-    assert "does not echo" in operator.error("did", "route", DID, "sys:echo")
     operator.error("did", "failover", DID, status=2)
     operator.run("did", "release", DID)
     assert operator.json("did", "list", "--free")[0]["routing"] == ""
