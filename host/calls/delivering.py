@@ -27,9 +27,10 @@ SYSTEM = {
     "hangup": Reason.SYSTEM_HANGUP,
     "noservice": Reason.SYSTEM_NO_SERVICE,
     "disconnected": Reason.SYSTEM_DISCONNECTED,
+    "echo": Reason.SYSTEM_NO_SERVICE,
 }
 """What the host answers by itself. Who calls from the network hears its announcement of the
-cause."""
+cause. An echo is taken as a routing, since customers' tools set it, but nothing here echoes."""
 _UNREACHABLE = frozenset(
     (Reason.NOT_REGISTERED, Reason.POP_MISMATCH, Reason.NO_CARRIER, Reason.NO_DESTINATION)
 )

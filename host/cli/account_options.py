@@ -63,7 +63,9 @@ COLUMNS: dict[str, Any] = {
     "trunk": Annotated[bool | None, _option("IAX2: voice to it in meta frames.")],
     "description": Annotated[str | None, _option("Whatever tells it from others.")],
     "protocol": Annotated[str | None, _option("any, sip or iax2")],
-    "codecs": Annotated[str | None, _option("It may use these alone: 'PCMU G722'; '' is all.")],
+    "codecs": Annotated[
+        str | None, _option("Kept for its device: 'PCMU G722'; calls do not go by it yet.")
+    ],
     "route_us": Annotated[str | None, _option("Route to the United States; '': as --route.")],
     "route_canada": Annotated[str | None, _option("Route to Canada.")],
     "route_international": Annotated[str | None, _option("Route to elsewhere.")],

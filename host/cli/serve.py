@@ -15,7 +15,7 @@ from host.numbering.pops import number_pops
 
 
 def serve(ctx: typer.Context) -> None:
-    """Carry calls until interrupted, with the API, mail and webhooks beside it.
+    """Carry calls until interrupted, with the API, fees, mail and webhooks beside it.
 
     The process that carries calls takes this one's place; its signals and its exit status are
     the command's. What is beside it is started again when it dies, and never ends a call.

@@ -125,14 +125,14 @@ def test_calls_and_their_api(tmp_path: Path) -> None:
             await third.wait("answered")
             (pid,) = [pid for pid, command in children(host).items() if "host.api" in command]
             os.kill(pid, signal.SIGKILL)
-            await until(lambda: len(host.logged("companion started")) == 2, what="another API")
+            await until(lambda: len(host.logged("companion started")) == 3, what="another API")
             await api.answers()
             assert (await api.get("/api/v2/calls"))["items"][0]["callee"] == "+15145550102"
             assert third.state == "answered"
 
             # The process that carries calls is killed: nothing is left.
             left = list(children(host))
-            assert len(left) == 2
+            assert len(left) == 3
             host.kill()
             await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left),
                         what="the companions' end")  # fmt: skip
@@ -148,7 +148,7 @@ def test_interrupting_serve_ends_all_of_it(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         await host.start()
-        await until(lambda: len(children(host)) == 2, what="the API")
+        await until(lambda: len(children(host)) == 3, what="API and fees")
         left = list(children(host))
         assert await asyncio.to_thread(host.stop) == 0
         await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), what="its end")
