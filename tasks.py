@@ -87,6 +87,25 @@ def ensure_bench() -> bool:
     return True
 
 
+def ensure_clients() -> bool:
+    """Clients of the API that others wrote, hash-checked, in an environment of their own: what they
+    need is older than what we have."""
+    folder, wanted = VENV / "clients", ROOT / "tests" / "interop" / "clients.txt"
+    stamp = folder / ".installed"
+    if stamp.exists() and stamp.read_text() == wanted.read_text():
+        return True
+    say("installing the clients that the API is tried with (once) ...")
+    if subprocess.run([str(PYTHON), "-m", "venv", str(folder)], check=False).returncode:
+        return False
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    done = subprocess.run([*pip, "install", "--require-hashes", "-r", str(wanted)], check=False)
+    if done.returncode:
+        say("the tests with them are skipped: pip could not install them, as it says above")
+        return False
+    stamp.write_text(wanted.read_text())
+    return True
+
+
 def apt_install(packages: tuple[str, ...]) -> bool:
     """Install Debian packages if we may; True when they are there then."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -153,6 +172,7 @@ def do_test(arguments: list[str]) -> None:
     """`check`, then all tests; arguments go to pytest."""
     ensure_debian(interop=True)
     ensure_bench()
+    ensure_clients()
     do_check([])
     python("-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from host.calls.commands import (
     AcknowledgeLeg,
+    Amend,
     AnswerLeg,
     Authorize,
     CloseRelay,
@@ -43,6 +44,7 @@ class Carrying(StoredCalls):
         """What is done for each command."""
         return {
             Authorize: self._authorize,
+            Amend: self._amend,
             PlaceLeg: self._place,
             ProgressLeg: _to_agent(lambda agent, c: agent.progress(c.ringing, c.sdp)),
             AnswerLeg: _to_agent(lambda agent, c: agent.answer(c.sdp)),

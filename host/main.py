@@ -32,6 +32,9 @@ from host.calls.timers import CallTimers
 from host.carrying import Carrying
 from host.charging.service import Charging
 from host.charging.values import Now, Rule
+from host.companions import Companions
+from host.control import ControlSocket
+from host.figures import LAG_BOUNDS_S, Histogram
 from host.logs import configure
 from host.media.relay import RtpIoRelay
 from host.media.session import MediaSessions
@@ -66,7 +69,7 @@ class Host(Carrying):
         self.rules_off = frozenset(Rule(name) for name in settings.rules_off)
         self._boot_id = _boot_id()
         self._serial = 0
-        self._started_ms = time.time_ns() // 1_000_000
+        self.started_utc_ms = time.time_ns() // 1_000_000
         self.armed_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._beat_at = 0.0
@@ -76,6 +79,8 @@ class Host(Carrying):
         self.iax2: Iax2Server | None = None
         """Only where a listener speaks it."""
         self.in_doubt = {}
+        self.outcomes = {}
+        self.lag = Histogram(LAG_BOUNDS_S)
         self._sends = self._table()
 
     # --- life ---
@@ -158,6 +163,8 @@ class Host(Carrying):
                 port=bound.port,
             )
         self._find_bindings()
+        self.operators = ControlSocket(self)
+        await self.operators.open()
         self._beat_at = self.clock()
         self._beat()
         self.loop.call_later(SUPERVISE_S, self._supervise)
@@ -189,6 +196,7 @@ class Host(Carrying):
         until = self.clock() + 5
         while self.control.calls and self.clock() < until:
             await asyncio.sleep(0.02)
+        self.operators.close()
         if self.iax2 is not None:
             await self.iax2_shell.close()
         await self.relay.close()
@@ -245,15 +253,22 @@ class Host(Carrying):
 
     def rearm(self) -> None:
         """What was submitted is committed; one timer for all deadlines, moved only when one
-        comes earlier."""
-        self.writer.pace(self.watch.calm)
-        at, other = self.sip.next_deadline, self.control.next_deadline
-        if at is None or (other is not None and other < at):
-            at = other
-        if self.iax2 is not None:
-            other = self.iax2.next_deadline
+        comes earlier.
+
+        While sockets are looked at once a tick, protocols look at their deadlines then, which
+        are never near (RFC 3261, T1); only the end of a quota has a timer of its own.
+        """
+        watch = self.watch
+        self.writer.pace(watch.calm)
+        at = self.control.next_deadline
+        if not watch.ticking:
+            other = self.sip.next_deadline
             if at is None or (other is not None and other < at):
                 at = other
+            if self.iax2 is not None:
+                other = self.iax2.next_deadline
+                if at is None or (other is not None and other < at):
+                    at = other
         if at is None or (self.armed_at is not None and self.armed_at <= at):
             return
         if self._timer is not None:
@@ -279,7 +294,9 @@ class Host(Carrying):
         """The heartbeat row that a crash is settled by, and a look at the loop's lag."""
         interval_s = self.settings.charging.heartbeat_ms / 1000
         now = self.clock()
-        self.sip.overloaded = now - self._beat_at > LAG_OVERLOAD_S
+        behind_s = now - self._beat_at
+        self.lag.add(max(0.0, behind_s))
+        self.sip.overloaded = behind_s > LAG_OVERLOAD_S
         self._beat_at = now + interval_s
         stamp = self._now()
         self.writer.submit(lambda conn: self.charging.heartbeat(conn, stamp), ignore)
@@ -358,7 +375,7 @@ class Host(Carrying):
 
     def new_call_id(self) -> str:
         self._serial += 1
-        return f"{self.settings.host_id}-{self._started_ms:x}-{self._serial:x}"
+        return f"{self.settings.host_id}-{self.started_utc_ms:x}-{self._serial:x}"
 
 
 def _boot_id() -> str:
@@ -369,9 +386,14 @@ def _boot_id() -> str:
     return f"unknown-{os.getpid()}-{time.time_ns()}"
 
 
-def run(settings: Settings) -> int:
-    """Carry calls until SIGTERM or SIGINT; answers the exit status."""
+def run(settings: Settings, companions: str = "") -> int:
+    """Carry calls until SIGTERM or SIGINT; answers the exit status.
+
+    Args:
+        companions: what `host.supervise` is to keep alive meanwhile; empty: nothing.
+    """
     configure(settings.log_level, settings.log_json)
+    beside = Companions(companions)
 
     async def main() -> int:
         host = Host(settings)
@@ -379,6 +401,7 @@ def run(settings: Settings) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, host.stop)
+        beside.start(loop)
         await host.wait()
         return 0
 
@@ -393,11 +416,12 @@ def run(settings: Settings) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Internal: use `loopstart-host serve`.")
     parser.add_argument("--settings-fd", type=int, required=True)
+    parser.add_argument("--companions", default="")
     arguments = parser.parse_args()
     with os.fdopen(arguments.settings_fd, "rb") as stream:
         settings = pickle.load(stream)
     assert isinstance(settings, Settings)
-    return run(settings)
+    return run(settings, arguments.companions)
 
 
 if __name__ == "__main__":

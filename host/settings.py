@@ -141,6 +141,26 @@ class PaymentSettings:
 
     success_url: str = "https://localhost/paid"
     cancel_url: str = "https://localhost/cancelled"
+    webhook_address: str = "127.0.0.1"
+    webhook_port: int = 8_480
+    """Where the providers' webhooks are taken, behind a proxy that speaks TLS."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The API of customers and operators, in a process of its own."""
+
+    enabled: bool = True
+    """`serve` starts it."""
+    address: str = "127.0.0.1"
+    port: int = 8_481
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies whose X-Forwarded-For is believed; one of them speaks TLS."""
+    requests_per_minute: int = 120
+    """Of one customer or operator; more are refused."""
+    lockout_failures: int = 10
+    """Wrong passwords from one source, or for one name, within `lockout_s` that lock it out."""
+    lockout_s: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +178,9 @@ class Settings:
     charging: ChargingSettings = field(default_factory=ChargingSettings)
     mail: MailSettings = field(default_factory=MailSettings)
     payments: PaymentSettings = field(default_factory=PaymentSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
+    control: str = ""
+    """Path of the Unix socket by which operators reach live calls; empty: beside the database."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = True
     rules_off: tuple[str, ...] = ()

@@ -7,15 +7,16 @@ from functools import partial
 from typing import Any
 
 from host.calls.call import Call
-from host.calls.commands import Authorize, MarkAnswered, RecordRefusal, Renew, Settle
-from host.calls.control import TEMPORARY_FAILURE, CallControl
+from host.calls.commands import Amend, Authorize, MarkAnswered, RecordRefusal, Renew, Settle
+from host.calls.control import CallControl
+from host.calls.ringing import TEMPORARY_FAILURE
 from host.charging.service import Charging
 from host.charging.values import CallFacts, Ending, Grant, Now, Reason, Refusal
 from host.settings import Settings
 from host.sip import bindings
 from host.sip.registrar import Registrar
 from host.sip.server import SipServer
-from host.store.writer import GroupCommitWriter
+from host.store.writer import AUTHORIZE, SETTLE, GroupCommitWriter
 
 _IN_DOUBT = Ending("failed", TEMPORARY_FAILURE, "host", detail="the store did not answer")
 _MOST_IN_DOUBT = 10_000
@@ -34,16 +35,19 @@ class StoredCalls:
     sip: SipServer
     in_doubt: dict[str, CallFacts]
     """Calls that were refused since the store did not answer: it may have granted them."""
+    outcomes: dict[str, int]
+    """Calls that are over, by disposition, and refused ones by `refused` and the reason."""
 
     def _now(self) -> Now:
         raise NotImplementedError
 
     def _authorize(self, command: Authorize) -> None:
         now, call = self._now(), command.call
-        most_ms = self.settings.charging.max_call_s * 1000
+        most_ms = call.offered.max_talk_ms or self.settings.charging.max_call_s * 1000
         self.writer.submit(
             lambda conn: self.charging.authorize(conn, now, command.facts, command.legs, most_ms),
             lambda answer: self._authorized(call, answer),
+            AUTHORIZE,
         )
 
     def _authorized(self, call: Call, answer: object) -> None:
@@ -56,6 +60,19 @@ class StoredCalls:
         if isinstance(answer, Refusal):
             self._log_refusal(call.facts, answer)
         self.control.authorized(call, answer, self.sip.now)
+
+    def _amend(self, command: Amend) -> None:
+        now, call = self._now(), command.call
+        self.writer.submit(
+            lambda conn: self.charging.amend(
+                conn, now, call.id, command.drop, command.legs, command.max_talk_ms
+            ),
+            lambda answer: self.control.rerouted(
+                call,
+                Refusal(Reason.STORE, str(answer)) if isinstance(answer, BaseException) else answer,
+                self.sip.now,
+            ),
+        )
 
     def _give_back(self) -> None:
         """With each heartbeat: void what the store may have granted without our knowing, and
@@ -85,6 +102,7 @@ class StoredCalls:
         )
 
     def _log_refusal(self, facts: Any, refusal: Refusal) -> None:
+        self._count(f"refused {refusal.reason.value}")
         self.log.info(
             "refused",
             call=facts.call_id,
@@ -98,7 +116,9 @@ class StoredCalls:
     def _mark_answered(self, command: MarkAnswered) -> None:
         now, call = self._now(), command.call
         self.writer.submit(
-            lambda conn: self.charging.answered(conn, now, call.id, command.carrier, command.cost),
+            lambda conn: self.charging.answered(
+                conn, now, call.id, command.carrier, command.cost, command.drop
+            ),
             lambda result: self.control.stored_answer(
                 call, not isinstance(result, BaseException), self.sip.now
             ),
@@ -118,6 +138,7 @@ class StoredCalls:
         self.writer.submit(
             lambda conn: self.charging.settle(conn, now, call.id, command.talk_ms, command.ending),
             lambda result: self._settled(command, result),
+            SETTLE,
         )
 
     def _settled(self, command: Settle, result: Any) -> None:
@@ -127,6 +148,7 @@ class StoredCalls:
             self.control.settled(call, False, self.sip.now)
             return
         self.control.settled(call, True, self.sip.now)
+        self._count(ending.disposition)
         self.log.info(
             "call",
             call=call.id,
@@ -140,6 +162,9 @@ class StoredCalls:
             talk_ms=command.talk_ms,
             cost=sum(leg.cost for leg in result),
         )
+
+    def _count(self, outcome: str) -> None:
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
     def _save_bindings(self, stamp: Now) -> None:
         """Registrations go to the store once a heartbeat, with its commit."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import IntEnum, auto
 from typing import NamedTuple
 
-from host.calls.commands import Contact, Failure, MediaMode
+from host.calls.commands import Failure, MediaMode
+from host.calls.ways import Branch, Failovers, Target, Way
 from host.charging.values import BilledLeg, CallFacts, CarrierCost, Ending, Grant
-from host.numbering.values import Carrier
 
 
 class State(IntEnum):
@@ -17,6 +17,8 @@ class State(IntEnum):
     """Charging was asked for the first quota."""
     OPENING = auto()
     """The relay was asked for a port."""
+    REROUTING = auto()
+    """Its first way came to nothing; charging was asked for what the other one costs."""
     RINGING = auto()
     """Callee legs are out."""
     ANSWERING = auto()
@@ -29,7 +31,7 @@ class State(IntEnum):
 class Leg:
     """One side of a call."""
 
-    __slots__ = ("agent", "call", "carrier", "cost", "is_caller", "progressed")
+    __slots__ = ("agent", "bills", "call", "carrier", "cost", "is_caller", "progressed")
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Leg:
         agent: object = None,
         carrier: str = "",
         cost: CarrierCost | None = None,
+        bills: tuple[int, ...] = (),
     ) -> None:
         self.call = call
         self.is_caller = is_caller
@@ -46,6 +49,8 @@ class Leg:
         self.carrier = carrier
         self.cost = cost
         """What that carrier charges us, where it is known."""
+        self.bills = bills
+        """Billed legs that are due if it answers, where others ring beside it."""
         self.progressed = False
 
 
@@ -54,7 +59,7 @@ class Offered(NamedTuple):
 
     facts: CallFacts
     legs: tuple[BilledLeg, ...]
-    targets: tuple[Carrier | Contact, ...]
+    targets: tuple[Target, ...]
     parallel: bool
     """True: all targets ring at once (contacts); False: one after the other (carriers)."""
     caller: str
@@ -64,6 +69,19 @@ class Offered(NamedTuple):
     sdp: bytes
     """The caller's offer; empty: the callee makes it (late offer)."""
     media: MediaMode
+    ring_s: int = 0
+    """So long nobody need answer; 0: as long as any call rings."""
+    max_talk_ms: int = 0
+    """0: no bound of its own."""
+    bills: tuple[int, ...] = ()
+    """Those of `legs` that are due on this way alone."""
+    failovers: Failovers | None = None
+
+    @property
+    def every_target(self) -> tuple[Target, ...]:
+        """All that may be called, on whichever way."""
+        others = [way.targets for way in self.failovers or () if way is not None]
+        return sum(others, self.targets)
 
 
 class Call:
@@ -75,9 +93,11 @@ class Call:
         "attempts",
         "best_failure",
         "caller",
+        "delayed",
         "durable",
         "ending",
         "facts",
+        "failovers",
         "grant",
         "held_ready",
         "id",
@@ -87,10 +107,12 @@ class Call:
         "placed_sdp",
         "relayed",
         "relaying",
+        "ring_until",
         "settle_tries",
         "state",
         "talk_ms",
         "targets",
+        "way",
         "winner",
     )
 
@@ -100,7 +122,15 @@ class Call:
         self.offered: Offered = offered
         self.caller = Leg(self, True, agent)
         self.state = State.AUTHORIZING
-        self.targets: list[Carrier | Contact] = list(offered.targets)
+        self.way: Offered | Way = offered
+        """Whom it rings."""
+        self.failovers = offered.failovers
+        """None too when the call has gone one of them."""
+        self.targets: list[Target] = list(offered.targets)
+        self.delayed: list[tuple[float, Branch]] = []
+        """Who begins to ring later, and when; the first one first."""
+        self.ring_until = 0.0
+        """When nobody has answered, where some ring later."""
         self.attempts: list[Leg] = []
         self.winner: Leg | None = None
         self.grant: Grant | None = None

@@ -126,6 +126,17 @@ class Authorize(NamedTuple):
     legs: tuple[BilledLeg, ...]
 
 
+class Amend(NamedTuple):
+    """Charge the call for another way than its first. Answer: rerouted."""
+
+    call: Call
+    drop: tuple[int, ...]
+    """Billed legs of the way that came to nothing."""
+    legs: tuple[BilledLeg, ...]
+    max_talk_ms: int
+    """0: as before."""
+
+
 class RecordRefusal(NamedTuple):
     facts: CallFacts
     refusal: Refusal
@@ -136,6 +147,8 @@ class MarkAnswered(NamedTuple):
     carrier: str
     cost: CarrierCost | None = None
     """What the carrier charges us, where that is known."""
+    drop: tuple[int, ...] = ()
+    """Billed legs of others who rang beside the one that answered."""
 
 
 class Renew(NamedTuple):
@@ -185,6 +198,7 @@ Command = (
     | RejectModifyLeg
     | SendInfo
     | Authorize
+    | Amend
     | RecordRefusal
     | MarkAnswered
     | Renew

@@ -18,13 +18,11 @@ from host.calls.commands import (
     Authorize,
     CloseRelay,
     Command,
-    Contact,
     EndLeg,
     Failure,
     MarkAnswered,
     ModifiedLeg,
     ModifyLeg,
-    PlaceLeg,
     ProgressLeg,
     RecordRefusal,
     RejectLeg,
@@ -35,15 +33,13 @@ from host.calls.commands import (
     SendInfo,
     Settle,
 )
+from host.calls.ringing import NO_ANSWER, TEMPORARY_FAILURE, USER_BUSY, Ringing
+from host.calls.ringing import may_fail_over as may_fail_over
 from host.calls.timers import RENEW_RETRY_S, SETTLE_RETRY_S, CallTimers
 from host.charging.values import CallFacts, Ending, Grant, Refusal, Rule
 from host.deadlines import Deadlines
 
 NORMAL_CLEARING = 16
-USER_BUSY = 17
-NO_ANSWER = 19
-RECOVERY_ON_TIMER = 102
-TEMPORARY_FAILURE = 41
 INCOMPATIBLE = 88
 
 
@@ -71,6 +67,7 @@ TRANSITIONS: dict[tuple[State, Event], str] = {
     (State.AUTHORIZING, Event.CALLER_GONE): "_on_abandoned",
     (State.OPENING, Event.PLACED_SDP): "_on_opened",
     (State.OPENING, Event.CALLER_GONE): "_on_abandoned",
+    (State.REROUTING, Event.CALLER_GONE): "_on_abandoned",
     (State.RINGING, Event.PROGRESSED): "_on_progressed",
     (State.RINGING, Event.PROGRESS_SDP): "_on_progress_sdp",
     (State.RINGING, Event.ANSWERED): "_on_answered",
@@ -90,7 +87,7 @@ TRANSITIONS: dict[tuple[State, Event], str] = {
 """State and event to what is done; a pair that is not here came too late and is counted."""
 
 
-class CallControl:
+class CallControl(Ringing):
     """All calls of one host.
 
     Args:
@@ -331,6 +328,9 @@ class CallControl:
     def _arm(self, call: Call, at: float) -> None:
         self._deadlines.arm(call.id, at)
 
+    def _disarm(self, call: Call) -> None:
+        self._deadlines.disarm(call.id)
+
     def _arm_quota(self, call: Call, now: float) -> None:
         grant = call.grant
         assert grant is not None
@@ -376,30 +376,13 @@ class CallControl:
         call.state = State.RINGING
         self._place(call, now)
 
-    def _place(self, call: Call, now: float) -> None:
-        """Try the next carrier, or all contacts at once."""
-        offered = call.offered
-        count = len(call.targets) if offered.parallel else 1
-        for target in call.targets[:count]:
-            if isinstance(target, Contact):
-                leg = Leg(call, False)
-            else:
-                leg = Leg(call, False, carrier=target.name, cost=target.cost)
-            call.attempts.append(leg)
-            self.commands.append(
-                PlaceLeg(leg, target, offered.caller, offered.callee, offered.hops, call.placed_sdp)
-            )
-        del call.targets[:count]
-        wait_s = self._timers.ring_s if offered.parallel else self._timers.carrier_timeout_s
-        self._arm(call, now + wait_s)
-
     def _on_progressed(self, call: Call, leg: Leg, ringing: bool, sdp: bytes, now: float) -> None:
         if leg not in call.attempts:
             return
         if not leg.progressed:
             leg.progressed = True
-            if not call.offered.parallel:
-                self._arm(call, now + self._timers.ring_s)
+            if not call.way.parallel:
+                self._arm(call, now + self._ring_s(call))
         # An answer without an offer is none: what a callee says of its media before its 200
         # does not count when the offer is to be in that (RFC 3261, 13.2.1).
         if sdp and not call.late_offer:
@@ -419,7 +402,12 @@ class CallControl:
             if loser is not leg:
                 self.commands.append(EndLeg(loser, NORMAL_CLEARING))
         call.attempts.clear()
-        self.commands.append(MarkAnswered(call, leg.carrier, leg.cost))
+        call.delayed.clear()
+        way = call.way
+        drop: tuple[int, ...] = ()
+        if way.parallel and way.bills:
+            drop = tuple(bill for bill in way.bills if bill not in leg.bills)
+        self.commands.append(MarkAnswered(call, leg.carrier, leg.cost, drop))
         self._arm_quota(call, now)
         self._through_relay(call, RelayStep("answer", leg), False, sdp, now)
 
@@ -433,35 +421,6 @@ class CallControl:
         if call.state is State.ANSWERING and call.durable and call.held_ready:
             call.state = State.TALKING
             self.commands.append(AnswerLeg(call.caller, call.answer_sdp))
-
-    def _on_failed(self, call: Call, leg: Leg, failure: Failure, now: float) -> None:
-        if leg not in call.attempts:
-            return
-        call.attempts.remove(leg)
-        leg.agent = None
-        if call.best_failure is None or _worth(failure) > _worth(call.best_failure):
-            call.best_failure = failure
-        if call.attempts:
-            return
-        if call.targets and may_fail_over(failure):
-            self._place(call, now)
-            return
-        self._reject(call, call.best_failure, now)
-
-    def _on_no_answer(self, call: Call, now: float) -> None:
-        """A carrier said nothing in time, or nobody picked up."""
-        rang = any(leg.progressed for leg in call.attempts)
-        cause = NO_ANSWER if rang else RECOVERY_ON_TIMER
-        for leg in call.attempts:
-            self.commands.append(EndLeg(leg, cause))
-        call.attempts.clear()
-        if not rang and call.targets and not call.offered.parallel:
-            self._place(call, now)
-        else:
-            failure = Failure(cause, 480 if rang else 408, "no answer")
-            if call.best_failure is not None and _worth(call.best_failure) > _worth(failure):
-                failure = call.best_failure
-            self._reject(call, failure, now)
 
     def _reject(self, call: Call, failure: Failure, now: float) -> None:
         busy = failure.cause == USER_BUSY
@@ -501,7 +460,10 @@ class CallControl:
         assert grant is not None
         talk_ms = round((now - call.answered_at) * 1000)
         if talk_ms >= grant.quota_ms:
-            longest = talk_ms >= self._timers.max_call_s * 1000
+            most_ms = self._timers.max_call_s * 1000
+            for own_ms in (call.offered.max_talk_ms, call.way.max_talk_ms):
+                most_ms = min(most_ms, own_ms or most_ms)
+            longest = talk_ms >= most_ms
             final = "money" if grant.final and not longest else "limit"
             self._finish(call, now, NORMAL_CLEARING, final, "quota used")
             return
@@ -564,19 +526,3 @@ class CallControl:
             call.relayed = False
             self.commands.append(CloseRelay(call))
         self.commands.append(Settle(call, call.talk_ms, call.ending))
-
-
-def may_fail_over(failure: Failure) -> bool:
-    """True when another carrier may succeed: 5xx, 408 and time-outs; not what the callee said."""
-    return failure.status in (0, 408) or 500 <= failure.status < 600
-
-
-def _worth(failure: Failure) -> int:
-    """Which of several failures tells the caller most (RFC 3261, 16.7 step 6)."""
-    if failure.status >= 600:
-        return 5
-    if failure.cause == USER_BUSY:
-        return 4
-    if 400 <= failure.status < 500 and failure.status != 408:
-        return 3
-    return 2 if failure.status else 1

@@ -6,25 +6,30 @@ that come before them: blocked or locked, route, and for a DID its POP and who i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
 
 from host.calls.call import Offered
-from host.calls.commands import Contact, MediaMode
+from host.calls.commands import MediaMode
+from host.calls.delivering import Deliverer, Delivery, Locate, Places, shorter
+from host.calls.ways import Target
 from host.charging.values import BilledLeg, CallFacts, Reason, Refusal, Rule
-from host.numbering.values import Account, Carrier, IncomingPlan, OutgoingPlan
+from host.numbering.values import FREELY, Account, Carrier, IncomingPlan, OutgoingPlan
 
 
-class Numbering(Protocol):
+class Numbering(Places, Protocol):
     """What routing asks of `host.numbering`."""
 
-    def route_outgoing(self, account: Account, dialled: str) -> OutgoingPlan | Refusal: ...
-    def route_incoming(self, number: str, carrier: str) -> IncomingPlan | Refusal | None: ...
+    def emergency(self, account: Account, dialled: str) -> OutgoingPlan | None: ...
     def shown_caller(self, account: Account, caller: str) -> str: ...
 
 
-Locate = Callable[[Account], Sequence[Contact]]
-"""All live contacts of an account, whatever their POP."""
+class Source(NamedTuple):
+    """Where an account's call came from."""
+
+    address: str
+    pop: str
+    protocol: Literal["sip", "iax2"]
 
 
 class Refused(NamedTuple):
@@ -47,29 +52,42 @@ class Router:
         self, numbering: Numbering, locate: Locate, rules_off: frozenset[Rule] = frozenset()
     ) -> None:
         self._numbering = numbering
-        self._locate = locate
-        self._match_pop = Rule.POP_MATCH not in rules_off
+        self._deliverer = Deliverer(numbering, locate, Rule.POP_MATCH not in rules_off)
 
     def from_account(
-        self, account: Account, call_id: str, number: str, caller: str, hops: int, sdp: bytes
+        self,
+        account: Account,
+        call_id: str,
+        number: str,
+        caller: str,
+        hops: int,
+        sdp: bytes,
+        source: Source | None = None,
     ) -> Offered | Refused:
-        """A call that an account makes: to the outside, or to a DID of this host."""
+        """A call that an account makes: to the outside, to a DID of this host, to an emergency
+        number. Without a `source` it may come from anywhere."""
         shown = self._numbering.shown_caller(account, caller)
         says = shown or caller  # what the CDR has of a caller that is not shown
-        plan = self._numbering.route_outgoing(account, number)
+        plan: OutgoingPlan | Refusal | None = self._numbering.emergency(account, number)
+        if plan is None:
+            plan = _from_there(account, source) or self._numbering.route_outgoing(account, number)
         if isinstance(plan, Refusal):
             facts = CallFacts(call_id, account.username, account.billing_id, "out", says, number)
             return Refused(facts, plan)
         facts = CallFacts(call_id, account.username, account.billing_id, "out", says, plan.number)
-        own = self._numbering.route_incoming(plan.number, "")
+        # An emergency number may look like anything, but like no DID.
+        own = None if plan.send else self._numbering.route_incoming(plan.number, "", says)
         if own is not None:
-            contacts = self._contacts(own)
-            if isinstance(contacts, Refusal):
-                return Refused(facts, contacts)
-            assert isinstance(own, IncomingPlan)
+            if isinstance(own, Refusal):
+                return Refused(facts, own)
             legs = plan.legs + tuple(_renumbered(own, len(plan.legs)))
-            media = _media(account.media == own.account.media == "direct", contacts)
-            return Offered(facts, legs, contacts, True, shown, own.number, hops, sdp, media)
+            delivery = self._deliverer.deliver(own, shown, len(legs))
+            if isinstance(delivery, Refusal):
+                return Refused(facts, delivery)
+            direct = account.media == "direct" and delivery.direct
+            offered = _offered(facts, legs, delivery, shown, own.number, hops, sdp, direct)
+            longest = shorter(offered.max_talk_ms, plan.max_talk_ms)
+            return offered._replace(max_talk_ms=longest) if longest else offered
         if not plan.carriers:
             return Refused(facts, Refusal(Reason.NO_CARRIER))
         direct = account.media == "direct" and all(c.media == "direct" for c in plan.carriers)
@@ -79,17 +97,18 @@ class Router:
             plan.carriers,
             False,
             shown,
-            plan.number,
+            plan.send or plan.number,
             hops,
             sdp,
             _media(direct, plan.carriers),
+            max_talk_ms=plan.max_talk_ms,
         )
 
     def from_carrier(
         self, carrier: Carrier, call_id: str, number: str, caller: str, hops: int, sdp: bytes
     ) -> Offered | Refused:
         """A call that a carrier brings for a DID."""
-        plan = self._numbering.route_incoming(number, carrier.name)
+        plan = self._numbering.route_incoming(number, carrier.name, caller)
         if plan is None:
             plan = Refusal(Reason.NO_DESTINATION, "not a DID of this host")
         if isinstance(plan, Refusal):
@@ -97,41 +116,54 @@ class Router:
             return Refused(facts, plan)
         account = plan.account
         facts = CallFacts(call_id, account.username, account.billing_id, "in", caller, plan.number)
-        contacts = self._contacts(plan)
-        if isinstance(contacts, Refusal):
-            return Refused(facts, contacts)
-        direct = carrier.media == "direct" and account.media == "direct"
-        return Offered(
-            facts,
-            plan.legs,
-            contacts,
-            True,
-            caller,
-            plan.number,
-            hops,
-            sdp,
-            _media(direct, contacts),
-        )
-
-    def _contacts(self, plan: IncomingPlan | Refusal) -> tuple[Contact, ...] | Refusal:
-        """Contacts in the DID's POP, or why none may ring."""
-        if isinstance(plan, Refusal):
-            return plan
-        if plan.account.contact:  # a PBX with a fixed address is at no POP
-            return (Contact(plan.account.contact, plan.pop, None),)
-        every = self._locate(plan.account)
-        if not every:
-            return Refusal(Reason.NOT_REGISTERED, plan.account.username)
-        here = tuple(c for c in every if c.pop == plan.pop or not self._match_pop)
-        if not here:
-            pops = ", ".join(sorted({c.pop for c in every}))
-            return Refusal(
-                Reason.POP_MISMATCH, f"{plan.number} is at {plan.pop}, registered at {pops}"
-            )
-        return here
+        delivery = self._deliverer.deliver(plan, caller, len(plan.legs))
+        if isinstance(delivery, Refusal):
+            return Refused(facts, delivery)
+        direct = carrier.media == "direct" and delivery.direct
+        return _offered(facts, plan.legs, delivery, caller, plan.number, hops, sdp, direct)
 
 
-def _media(direct: bool, targets: Sequence[Carrier | Contact]) -> MediaMode:
+def _from_there(account: Account, source: Source | None) -> Refusal | None:
+    """Why the account may not call from where it does; None: it may."""
+    if source is None or account.bounds is FREELY:
+        return None
+    why = account.bounds.believes(*source)
+    return Refusal(Reason.RESTRICTED, f"account {account.username}: {why}") if why else None
+
+
+def _offered(
+    facts: CallFacts,
+    legs: tuple[BilledLeg, ...],
+    delivery: Delivery,
+    caller: str,
+    callee: str,
+    hops: int,
+    sdp: bytes,
+    direct: bool,
+) -> Offered:
+    way, failovers = delivery.way, delivery.failovers
+    every = list(way.targets)
+    for other in failovers or ():
+        if other is not None:
+            every += other.targets
+    return Offered(
+        facts,
+        legs + way.legs,
+        way.targets,
+        way.parallel,
+        caller,
+        callee,
+        hops,
+        sdp,
+        _media(direct, every),
+        way.ring_s,
+        way.max_talk_ms,
+        way.bills,
+        failovers,
+    )
+
+
+def _media(direct: bool, targets: Sequence[Target]) -> MediaMode:
     """Descriptions go through untouched where both sides want it, and where every leg that may be
     placed ends media on this host anyhow: a relay before it would add nothing."""
     return "direct" if direct or all(target.bridged for target in targets) else "relay"

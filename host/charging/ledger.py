@@ -244,7 +244,8 @@ _AUDIT: tuple[tuple[str, str], ...] = (
     (
         "hold {} of call {} leg {} is {}, but the call is live",
         "SELECT hold.sequence, call_id, leg, hold.state FROM hold JOIN call ON call.id = hold.call "
-        "WHERE hold.state <> 'pending' AND call.state = 'open'",
+        "JOIN leg USING (call, leg) "
+        "WHERE hold.state <> 'pending' AND call.state = 'open' AND billed_ms IS NULL",
     ),
     (
         "channel {} is taken by call {}, which is over",
@@ -279,6 +280,41 @@ _AUDIT: tuple[tuple[str, str], ...] = (
         "call {} is billed {} ms of {} ms talk and {} ms granted",
         "SELECT call_id, billed_ms, talk_ms, granted_ms FROM call JOIN leg ON leg.call = call.id "
         "WHERE state = 'ended' AND (billed_ms > talk_ms OR billed_ms > granted_ms)",
+    ),
+    (
+        "fee {} of {} belongs to no month of a DID that was ordered",
+        "SELECT movement.key, movement.amount FROM movement WHERE key GLOB 'fee:did:*' "
+        "AND NOT EXISTS (SELECT 1 FROM did_month JOIN did_order ON did_order.id = order_id "
+        "WHERE 'fee:did:' || order_id || ':' || month = movement.key "
+        "AND did_month.amount = movement.amount AND account_id = movement.debit_id)",
+    ),
+    (
+        "month {} of DID {} (order {}) costs {}, but the ledger lacks it",
+        "SELECT month, number, order_id, amount FROM did_month JOIN did_order "
+        "ON did_order.id = order_id WHERE amount > 0 AND NOT EXISTS (SELECT 1 FROM movement "
+        "WHERE key = 'fee:did:' || order_id || ':' || month)",
+    ),
+    (
+        "DID {} (order {}) has {} months paid, its months are {} up to {}",
+        "SELECT number, id, months, count(month), coalesce(max(month), 0) FROM did_order "
+        "LEFT JOIN did_month ON order_id = id GROUP BY id "
+        "HAVING count(month) <> months OR coalesce(max(month) + 1, 0) <> months",
+    ),
+    (
+        "DID {} names order {}, which is of another number, released or nobody's",
+        "SELECT did.number, order_id FROM did LEFT JOIN did_order ON did_order.id = order_id "
+        "WHERE order_id IS NOT NULL AND (did_order.number IS NOT did.number "
+        "OR released_utc_ms IS NOT NULL)",
+    ),
+    (
+        "day {} of account {} counts {} for call {} leg {}, which {}",
+        "SELECT day, day_spend.account_id, day_spend.amount, call_id, day_spend.leg, "
+        "iif(call.state = 'open', 'holds ' || held, 'cost ' || cost) FROM (SELECT *, "
+        "(SELECT coalesce(sum(amount), 0) FROM hold WHERE hold.call = day_spend.call "
+        "AND hold.leg = day_spend.leg AND hold.state = 'pending') AS held FROM day_spend) "
+        "AS day_spend JOIN call ON call.id = day_spend.call JOIN leg "
+        "ON leg.call = day_spend.call AND leg.leg = day_spend.leg "
+        "WHERE day_spend.amount <> iif(call.state = 'open', held, cost)",
     ),
 )
 

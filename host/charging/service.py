@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from host.charging import recovery, sql
+from host.charging import days, recovery, sql
 from host.charging.quotas import PayingLeg, extend
 from host.charging.rating import FREE, charge
 from host.charging.values import (
@@ -88,6 +88,12 @@ class Charging:
             self.refuse(conn, now, call, refusal)
             return refusal
         available = dict(zip(accounts, map(Money, facts[1 + len(limits) :]), strict=True))
+        capped = any(leg.day_spend or leg.day_calls for leg in legs)
+        if capped:
+            refusal = days.too_many(conn, now, legs) or self._within_day(conn, now, legs, available)
+            if refusal is not None:
+                self.refuse(conn, now, call, refusal)
+                return refusal
         paying = [PayingLeg(leg.leg, leg.account_id, leg.tariff) for leg in legs]
         extension = extend(
             paying,
@@ -99,10 +105,7 @@ class Charging:
         )
         grant = extension.grant
         if grant.quota_ms == 0:
-            short = next(
-                (leg.account_id for leg in paying if not self._covers_first(leg, available)),
-                paying[0].account_id,
-            )
+            short = self._short(paying, available)
             refusal = Refusal(Reason.NO_MONEY, f"account {short} has {available[short]} available")
             self.refuse(conn, now, call, refusal)
             return refusal
@@ -115,9 +118,104 @@ class Charging:
                 grant.renew_at_ms,
                 grant.final,
                 grant.quota_ms,
+                capped,
             ),
         ).lastrowid
         assert row is not None
+        self._insert_legs(conn, row, legs, limits)
+        self._hold(conn, row, 0, extension.holds, available)
+        if capped:
+            days.note(conn, now, row, legs)
+        return grant
+
+    def amend(
+        self,
+        conn: sqlite3.Connection,
+        now: Now,
+        call_id: str,
+        drop: Sequence[int],
+        legs: tuple[BilledLeg, ...],
+        max_talk_ms: int = 0,
+    ) -> Grant | Refusal:
+        """Send a call that nobody has answered yet another way: legs in `drop` are charged nothing,
+        `legs` are added, with limits and money as `authorize` has them.
+
+        `max_talk_ms` bounds the call from now on; 0: as before. A refusal adds nothing, and writes
+        no CDR: the call has its own.
+        """
+        found = conn.execute(sql.SELECT_OPEN, (call_id,)).fetchone()
+        if found is None:
+            return Refusal(Reason.STORE, "the call is over")
+        row, _, most_ms, sequence, was_capped, answered_mono = found
+        assert answered_mono is None, "an answered call goes no other way"
+        for number in drop:
+            self._drop(conn, row, number)
+        if max_talk_ms:
+            most_ms = min(most_ms, max_talk_ms)
+        legs = tuple(self._priced(leg) for leg in legs)
+        limits = [
+            (leg.leg, limit)
+            for leg in legs
+            for limit in leg.limits
+            if _LIMIT_RULES.get(limit.reason) not in self.rules_off
+        ]
+        refusal = _over_limit(limits, [in_use(conn, limit.key) for _, limit in limits])
+        paying = self._paying(conn, row)
+        new = [PayingLeg(leg.leg, leg.account_id, leg.tariff) for leg in legs]
+        accounts = {leg.account_id for leg in paying} | {leg.account_id for leg in legs}
+        available = {account_id: _available(conn, account_id) for account_id in accounts}
+        capped = bool(was_capped) or any(leg.day_spend or leg.day_calls for leg in legs)
+        if capped and refusal is None:
+            for account_id, rest in days.left_of(conn, row).items():
+                available[account_id] = min(available[account_id], rest)
+            refusal = days.too_many(conn, now, legs) or self._within_day(conn, now, legs, available)
+        extension = extend(
+            [*paying, *new],
+            {} if Rule.BALANCE in self.rules_off else available,
+            granted_ms=0,
+            step_ms=self.settings.quota_s * 1000,
+            most_ms=most_ms,
+            renew_before_ms=self.settings.renew_before_s * 1000,
+        )
+        grant = extension.grant
+        if refusal is None and grant.quota_ms == 0:
+            short = self._short(new, available)
+            refusal = Refusal(Reason.NO_MONEY, f"account {short} has {available[short]} available")
+        if refusal is not None:
+            return refusal
+        self._insert_legs(conn, row, legs, limits)
+        conn.execute(
+            sql.UPDATE_AMENDED,
+            (
+                grant.quota_ms,
+                grant.renew_at_ms,
+                grant.final,
+                grant.quota_ms,
+                sequence + 1,
+                most_ms,
+                capped,
+                row,
+            ),
+        )
+        self._hold(conn, row, sequence + 1, extension.holds, available)
+        if capped:
+            days.note(conn, now, row, legs)
+        return grant
+
+    def _drop(self, conn: sqlite3.Connection, row: int, leg: int) -> None:
+        """A leg that the call does not go by."""
+        conn.execute(sql.DROP_LEG, (row, leg))
+        conn.execute(sql.VOID_HOLDS, (row, leg))
+        conn.execute(sql.FREE_LIMITS_OF_LEG, (row, leg))
+        days.hold(conn, row)
+
+    @staticmethod
+    def _insert_legs(
+        conn: sqlite3.Connection,
+        row: int,
+        legs: tuple[BilledLeg, ...],
+        limits: list[tuple[int, Limit]],
+    ) -> None:
         for leg in legs:
             tariff = leg.tariff
             conn.execute(
@@ -134,6 +232,7 @@ class Charging:
                     leg.tariff_ref,
                     leg.route,
                     leg.deck,
+                    leg.callee,
                 ),
             )
         if limits:
@@ -141,8 +240,6 @@ class Charging:
                 sql.live_limit_insert(len(limits)),
                 [value for leg_number, limit in limits for value in (limit.key, row, leg_number)],
             )
-        self._hold(conn, row, 0, extension.holds, available)
-        return grant
 
     def refuse(self, conn: sqlite3.Connection, now: Now, call: CallFacts, refusal: Refusal) -> None:
         """Write the CDR of a call that was refused: its reason, zero talk, zero cost."""
@@ -163,9 +260,15 @@ class Charging:
         call_id: str,
         carrier: str,
         cost: CarrierCost | None = None,
+        drop: Sequence[int] = (),
     ) -> None:
         """Note when the call was answered, by which carrier it goes, and what that charges us if
-        it is known. Counts once."""
+        it is known. Counts once. Legs in `drop` rang beside the one that answered, and are charged
+        nothing."""
+        if drop:
+            found = conn.execute(sql.SELECT_OPEN, (call_id,)).fetchone()
+            for number in drop if found is not None else ():
+                self._drop(conn, found[0], number)
         answer = (now.utc_ms, now.mono_ms, _text(carrier))
         if cost is None:
             conn.execute(sql.UPDATE_ANSWERED, (*answer, call_id))
@@ -195,19 +298,17 @@ class Charging:
         found = conn.execute(sql.SELECT_RENEWAL, (call_id,)).fetchone()
         if found is None:
             return Grant(0, 0, True)
-        row, state, granted, renew_at, final, most, sequence, answered_mono = found
+        row, state, granted, renew_at, final, most, sequence, answered_mono, capped = found
         if state != "open":
             return Grant(granted, granted, True)
         talk_ms = 0 if answered_mono is None else max(0, now.mono_ms - answered_mono)
         if granted >= most or granted - talk_ms > self.settings.quota_s * 1000:
             return Grant(granted, renew_at, bool(final))
-        legs = [
-            PayingLeg(leg, account_id, Tariff(Money(rate), first, step, Money(fee)), Money(held))
-            for leg, account_id, rate, first, step, fee, held in conn.execute(
-                sql.SELECT_PAYING, (row,)
-            )
-        ]
+        legs = self._paying(conn, row)
         available = {leg.account_id: _available(conn, leg.account_id) for leg in legs}
+        if capped:
+            for account_id, rest in days.left_of(conn, row).items():
+                available[account_id] = min(available[account_id], rest)
         extension = extend(
             legs,
             {} if Rule.BALANCE in self.rules_off else available,
@@ -231,6 +332,8 @@ class Charging:
                 ),
             )
             self._hold(conn, row, sequence + 1, extension.holds, available)
+            if capped:
+                days.hold(conn, row)
         return grant
 
     def settle(
@@ -259,6 +362,9 @@ class Charging:
             leg, account_id, rate, first, step, fee = found[5:11]
             if leg is None:
                 break
+            if found[11] is not None:  # dropped before the answer
+                settled.append(LegSettlement(leg, found[11], Money(found[12])))
+                continue
             tariff = Tariff(Money(rate), first, step, Money(fee))
             cost = charge(tariff, billed_ms)
             if rate or fee:
@@ -269,7 +375,7 @@ class Charging:
             # The note of the answer was lost on its way to the store; the talk was not.
             answered_utc = now.utc_ms - talk_ms
         carrier = _text(ending.carrier)
-        takes, first, step, fee = rows[0][13:]
+        takes, first, step, fee, capped = rows[0][13:]
         carrier_cost = None
         if takes is not None:
             # A carrier charges for what was talked, whatever we granted.
@@ -291,6 +397,8 @@ class Charging:
             ),
         )
         conn.execute(sql.FREE_LIMITS, (row,))
+        if capped:
+            days.settle(conn, row)
         return tuple(settled)
 
     def heartbeat(self, conn: sqlite3.Connection, now: Now) -> None:
@@ -341,8 +449,40 @@ class Charging:
         return Grant(granted, renew_at, bool(final))
 
     @staticmethod
-    def _covers_first(leg: PayingLeg, available: dict[int, Money]) -> bool:
-        return charge(leg.tariff, 1) <= available[leg.account_id]
+    def _paying(conn: sqlite3.Connection, row: int) -> list[PayingLeg]:
+        """The legs of a call that were not dropped, with what they hold."""
+        return [
+            PayingLeg(leg, account_id, Tariff(Money(rate), first, step, Money(fee)), Money(held))
+            for leg, account_id, rate, first, step, fee, held in conn.execute(
+                sql.SELECT_PAYING, (row,)
+            )
+        ]
+
+    @staticmethod
+    def _short(paying: Sequence[PayingLeg], available: dict[int, Money]) -> int:
+        """The account that cannot pay the first moment."""
+        return next(
+            (leg.account_id for leg in paying if charge(leg.tariff, 1) > available[leg.account_id]),
+            paying[0].account_id,
+        )
+
+    @staticmethod
+    def _within_day(
+        conn: sqlite3.Connection,
+        now: Now,
+        legs: tuple[BilledLeg, ...],
+        available: dict[int, Money],
+    ) -> Refusal | None:
+        """Lower what is available to what the day's limits leave; a refusal where that is less than
+        the first increment of a leg, and money were there."""
+        for account_id, rest in days.left(conn, now, legs).items():
+            first = sum(charge(leg.tariff, 1) for leg in legs if leg.account_id == account_id)
+            if rest < first <= available[account_id]:
+                return Refusal(
+                    Reason.DAY_SPEND, f"account {account_id} may spend {rest} more today"
+                )
+            available[account_id] = min(available[account_id], rest)
+        return None
 
     def _hold(
         self,

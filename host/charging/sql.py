@@ -7,8 +7,8 @@ from functools import lru_cache
 INSERT_CALL = """
 INSERT INTO call (call_id, state, host_id, boot_id, account, account_id, direction, caller,
     callee, started_utc_ms, started_mono_ms, max_talk_ms, granted_ms, renew_at_ms, final,
-    validity_ms)
-VALUES (?, 'open', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    validity_ms, capped)
+VALUES (?, 'open', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_REFUSED = """
 INSERT INTO call (call_id, state, host_id, boot_id, account, account_id, direction, caller,
     callee, started_utc_ms, started_mono_ms, ended_utc_ms, disposition, ended_by, reason, detail)
@@ -16,8 +16,8 @@ VALUES (?, 'refused', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'refused', 'host', ?, ?)
 ON CONFLICT (call_id) DO NOTHING"""
 INSERT_LEG = """
 INSERT INTO leg (call, leg, direction, account_id, per_minute, first_s, step_s, connect_fee,
-    tariff_ref, route, deck)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    tariff_ref, route, deck, callee)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 INSERT_HOLD = "INSERT INTO hold (call, leg, sequence, account_id, amount) VALUES (?, ?, ?, ?, ?)"
 SELECT_ANSWER = """
 SELECT state, granted_ms, renew_at_ms, final, reason, detail FROM call WHERE call_id = ?"""
@@ -29,20 +29,20 @@ UPDATE call SET answered_utc_ms = ?, answered_mono_ms = ?, carrier = ?, cost_dec
     cost_per_minute = ?, cost_first_s = ?, cost_step_s = ?, cost_connect_fee = ?
 WHERE call_id = ? AND state = 'open' AND answered_utc_ms IS NULL"""
 SELECT_RENEWAL = """
-SELECT id, state, granted_ms, renew_at_ms, final, max_talk_ms, sequence, answered_mono_ms
+SELECT id, state, granted_ms, renew_at_ms, final, max_talk_ms, sequence, answered_mono_ms, capped
 FROM call WHERE call_id = ?"""
 SELECT_PAYING = """
 SELECT leg, account_id, per_minute, first_s, step_s, connect_fee,
     (SELECT coalesce(sum(amount), 0) FROM hold
      WHERE hold.call = leg.call AND hold.leg = leg.leg AND hold.state = 'pending')
-FROM leg WHERE call = ? ORDER BY leg"""
+FROM leg WHERE call = ? AND billed_ms IS NULL ORDER BY leg"""
 UPDATE_RENEWED = """
 UPDATE call SET granted_ms = ?, renew_at_ms = ?, final = ?, validity_ms = ?, sequence = ?
 WHERE id = ?"""
 SELECT_SETTLEMENT = """
 SELECT call.id, state, granted_ms, answered_utc_ms, sequence, leg, leg.account_id, per_minute,
     first_s, step_s, connect_fee, billed_ms, cost, cost_per_minute, cost_first_s, cost_step_s,
-    cost_connect_fee
+    cost_connect_fee, capped
 FROM call LEFT JOIN leg ON leg.call = call.id WHERE call_id = ? ORDER BY leg"""
 RESOLVE_ONLY_HOLD = """
 UPDATE hold SET state = ? WHERE call = ? AND leg = ? AND sequence = 0 AND state = 'pending'"""
@@ -62,6 +62,17 @@ UPDATE call SET state = 'ended', ended_utc_ms = ?, talk_ms = ?, disposition = ?,
     carrier = CASE ? WHEN '' THEN carrier ELSE ? END
 WHERE id = ?"""
 FREE_LIMITS = "DELETE FROM live_limit WHERE call = ?"
+# A way that a call no longer goes: nothing of it is charged, its place is free.
+SELECT_OPEN = """
+SELECT id, granted_ms, max_talk_ms, sequence, capped, answered_mono_ms FROM call
+WHERE call_id = ? AND state = 'open'"""
+DROP_LEG = """
+UPDATE leg SET billed_ms = 0, cost = 0 WHERE call = ? AND leg = ? AND billed_ms IS NULL"""
+VOID_HOLDS = "UPDATE hold SET state = 'void' WHERE call = ? AND leg = ? AND state = 'pending'"
+FREE_LIMITS_OF_LEG = "DELETE FROM live_limit WHERE call = ? AND leg = ?"
+UPDATE_AMENDED = """
+UPDATE call SET granted_ms = ?, renew_at_ms = ?, final = ?, validity_ms = ?, sequence = ?,
+    max_talk_ms = ?, capped = ? WHERE id = ?"""
 
 
 @lru_cache(maxsize=64)

@@ -36,6 +36,17 @@ class Reason(Enum):
     CODEC = "no common codec"
     OVERLOAD = "overload"
     STORE = "store unavailable"
+    RESTRICTED = "not from there"
+    """The account is tied to other networks, POPs or another protocol."""
+    RATE = "rate above the limit"
+    DAY_CALLS = "calls a day to one number used"
+    DAY_SPEND = "spend of the day used"
+    SUSPENDED = "DID suspended"
+    LOOP = "forwarding loop"
+    SYSTEM_BUSY = "routed to busy"
+    SYSTEM_HANGUP = "routed to hang-up"
+    SYSTEM_NO_SERVICE = "routed to no service"
+    SYSTEM_DISCONNECTED = "routed to disconnected"
 
 
 class Rule(Enum):
@@ -97,6 +108,15 @@ class Limit(NamedTuple):
     """What a leg over the limit is refused with."""
 
 
+class DayLimit(NamedTuple):
+    """What an account, or all of a customer's, may do in one day (UTC, of the call's start)."""
+
+    account_id: int
+    """Main or sub-account that the limit is set on."""
+    most: int
+    """Money, or calls."""
+
+
 class BilledLeg(NamedTuple):
     """One leg of a call that somebody pays for (or that costs nothing but takes a channel)."""
 
@@ -113,6 +133,14 @@ class BilledLeg(NamedTuple):
     limits: tuple[Limit, ...] = ()
     deck: int = 0
     """The deck that the rate stands in, for the CDR; 0: in none."""
+    callee: str = ""
+    """Of a leg that a DID's call is forwarded by: the number, for the CDR; empty: the call's."""
+    day_spend: tuple[DayLimit, ...] = ()
+    """What this leg may spend at most, with all others of the day."""
+    day_calls: tuple[DayLimit, ...] = ()
+    """How many calls of the day may go to its number."""
+    number: str = ""
+    """Whom `day_calls` counts; set where there are such limits."""
 
 
 class CarrierCost(NamedTuple):

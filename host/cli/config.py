@@ -42,6 +42,8 @@ _RANGES: dict[tuple[str, str], tuple[int, int]] = {
     ("charging", "commit_window_ms"): (0, 20),
     ("charging", "heartbeat_ms"): (100, 60_000),
     ("mail", "port"): (1, 65_535),
+    ("api", "port"): (1, 65_535),
+    ("payments", "webhook_port"): (1, 65_535),
     ("mail", "timeout_s"): (1, 120),
     ("mail", "poll_s"): (1, 3_600),
     ("sip", "batch_ms"): (0, 200),
@@ -72,7 +74,7 @@ def load(path: Path | None) -> Settings:
         ConfigError: the file is not there, is no TOML, or says what cannot be.
     """
     if path is None:
-        return replace(Settings(), database=str(default_database()))
+        return _with_control(replace(Settings(), database=str(default_database())))
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -134,7 +136,17 @@ def parse(text: str, path: Path) -> Settings:
             file = getattr(listener, name)
             if listener.transport == "tls" and not os.access(file, os.R_OK):
                 fail(("listeners", index, name), f"{file} cannot be read: name a PEM file")
-    return replace(settings, database=str(database), listeners=listeners)
+    control = str(base / settings.control) if settings.control else ""
+    settings = replace(settings, database=str(database), listeners=listeners, control=control)
+    return _with_control(settings)
+
+
+def _with_control(settings: Settings) -> Settings:
+    """The control socket stands beside the database, if nothing else is said; one a host."""
+    if settings.control:
+        return settings
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", settings.host_id)
+    return replace(settings, control=str(Path(settings.database).with_name(f"{name}.control")))
 
 
 def line_of(text: str, where: Path_) -> int:
@@ -234,6 +246,15 @@ def _fault(settings: Settings, raw: dict[str, Any]) -> tuple[Path_, str] | None:
     for name in ("success_url", "cancel_url"):
         if not getattr(settings.payments, name).startswith(("https://", "http://")):
             return ("payments", name), "write a URL, as in https://example.net/paid"
+    for section, name, address in (
+        ("payments", "webhook_address", settings.payments.webhook_address),
+        ("api", "address", settings.api.address),
+        *(("api", "proxies", proxy) for proxy in settings.api.proxies),
+    ):
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            return (section, name), "write an IP address, as in 127.0.0.1"
     if not settings.host_id:
         return ("host_id",), "name this host: its open calls are found by it"
     for name in settings.sip.digest_algorithms:

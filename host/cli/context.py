@@ -25,6 +25,8 @@ class Context:
 
     settings: Settings
     json: bool
+    config: Path | None = None
+    """The file that the settings came from."""
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

@@ -140,15 +140,17 @@ def deposit_list(
 @deposit.command("listen", epilog="Example: loopstart-host deposit listen --port 8480")
 def deposit_listen(
     ctx: typer.Context,
-    address: Annotated[str, typer.Option(help="A proxy that speaks TLS stands before it.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8_480,
+    address: Annotated[
+        str, typer.Option(help="A proxy that speaks TLS stands before it; else the configured.")
+    ] = "",
+    port: Annotated[int | None, typer.Option(min=0, max=65_535)] = None,
 ) -> None:
     """Take the providers' webhooks at /card and /paypal until interrupted; beside `serve`."""
     from host.funds.shell import WebhookServer
 
     env: Context = ctx.obj
+    address = address or env.settings.payments.webhook_address
+    port = env.settings.payments.webhook_port if port is None else port
     providers = {n: _provider(env, n) for n in deposits.PROVIDED if not methods.lacks(n)}
     if not providers:
         fail("no provider is set up that could send webhooks: `pay methods` shows what is missing")

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from host.cli import carriers, funds, mail, money, numbers, rates, simulate, wires
+from host.cli import (
+    api,
+    calls,
+    carriers,
+    completion,
+    funds,
+    mail,
+    money,
+    numbers,
+    rates,
+    serve,
+    simulate,
+    wires,
+)
 from host.cli.config import ConfigError, load
 from host.cli.context import Context
 from host.cli.output import fail
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="The prepaid host that devices register to.",
     epilog="--config and --json may stand anywhere. Exit status: 0 done, 1 not found or a check "
@@ -31,7 +41,12 @@ app.add_typer(rates.app, name="rates")
 app.command("pay", epilog="Example: loopstart-host pay alice 15 --provider card --id ch_1")(
     money.pay
 )
-app.command("calls")(money.calls)
+app.command("serve", epilog="Example: loopstart-host serve --config host.toml")(serve.serve)
+app.add_typer(calls.app, name="calls")
+app.add_typer(api.app, name="api")
+app.command("completion", epilog="Example: loopstart-host completion bash >> ~/.bashrc")(
+    completion.completion
+)
 app.command("simulate", epilog="Example: loopstart-host simulate --seed 1 --seeds 1000")(
     simulate.simulate
 )
@@ -61,27 +76,9 @@ def options(
     if ctx.resilient_parsing or "--help" in sys.argv:
         return
     try:
-        ctx.obj = Context(load(config), as_json)
+        ctx.obj = Context(load(config), as_json, config)
     except ConfigError as error:
         fail(str(error), 2)
-
-
-@app.command(epilog="Example: loopstart-host serve --config host.toml")
-def serve(ctx: typer.Context) -> None:
-    """Carry calls until interrupted."""
-    env: Context = ctx.obj
-    with env.store() as conn:
-        for listener in env.settings.listeners:
-            conn.execute("INSERT OR IGNORE INTO pop (name) VALUES (?)", (listener.pop,))
-    # The process that carries calls starts afresh, without what the command line imported.
-    reader, writer = os.pipe()
-    with os.fdopen(writer, "wb") as pipe:
-        settings = pickle.dumps(env.settings)
-        assert len(settings) < 65_536, "the settings fit into a pipe that nobody reads yet"
-        pipe.write(settings)
-    os.set_inheritable(reader, True)
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "host.main", "--settings-fd", str(reader)])
 
 
 def hoist(arguments: list[str]) -> list[str]:

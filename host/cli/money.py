@@ -1,4 +1,4 @@
-"""Commands: pay, calls, cdr, ledger."""
+"""Commands: pay, cdr, ledger."""
 
 from __future__ import annotations
 
@@ -63,33 +63,6 @@ def pay(
         credited=fresh,
         **funds._asdict(),
     )
-
-
-def calls(ctx: typer.Context) -> None:
-    """Live calls, of all hosts."""
-    env: Context = ctx.obj
-    instant = now().utc_ms
-    with env.reading() as conn:
-        rows = rows_of(
-            conn,
-            "SELECT call_id, account, direction, caller, callee, carrier, started_utc_ms, "
-            "max(0, ? - answered_utc_ms) AS talk_ms, granted_ms, (SELECT coalesce(sum(amount), 0) "
-            "FROM hold WHERE hold.call = call.id AND hold.state = 'pending') AS held, host_id "
-            "FROM call WHERE state = 'open' ORDER BY id",
-            (instant,),
-        )
-    columns = (
-        "call_id",
-        "account",
-        "caller",
-        "callee",
-        "carrier",
-        "started_utc_ms",
-        "talk_ms",
-        "granted_ms",
-        "held",
-    )
-    show(rows, columns, as_json=env.json, empty="no live calls")
 
 
 @cdr.command("list", epilog="Example: loopstart-host cdr list --account alice --since 2026-01-31")

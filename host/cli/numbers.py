@@ -10,11 +10,13 @@ import typer
 
 from host.charging.money import parse_usd
 from host.cli.account_options import one_of, takes_columns
-from host.cli.context import Context, rows_of
+from host.cli.context import Context, now, rows_of
 from host.cli.output import fail, say, show, show_one
 from host.numbering import provisioning
 from host.numbering.iax2_access import allow_iax2, forbid_iax2
+from host.numbering.orders import release_did
 from host.numbering.passwords import generate
+from host.numbering.pops import pops
 
 account = typer.Typer(no_args_is_help=True, help="Customers, their sub-accounts and PBX trunks.")
 did = typer.Typer(no_args_is_help=True, help="Numbers that bring incoming calls.")
@@ -235,17 +237,24 @@ def did_release(ctx: typer.Context, number: str) -> None:
     """Take a DID from its account; the host keeps it."""
     env: Context = ctx.obj
     with env.writing() as conn:
-        e164 = provisioning.release_did(conn, number)
+        e164 = release_did(conn, number, now())
     say(f"DID {e164} released", as_json=env.json, number=e164)
 
 
 @pop.command("add", epilog="Example: loopstart-host pop add toronto 'Toronto, ON'")
-def pop_add(ctx: typer.Context, name: str, description: str = typer.Argument("")) -> None:
+def pop_add(
+    ctx: typer.Context,
+    name: str,
+    description: str = typer.Argument(""),
+    number: Annotated[int | None, typer.Option(min=1, help="What API clients know it by.")] = None,
+    country: str = "",
+) -> None:
     """Name a POP, or describe it anew."""
     env: Context = ctx.obj
     with env.writing() as conn:
-        provisioning.add_pop(conn, name, description)
-    say(f"POP {name} added", as_json=env.json, name=name, description=description)
+        provisioning.add_pop(conn, name, description, number=number, country=country)
+        (made,) = [one for one in pops(conn) if one.name == name]
+    say(f"POP {name} added, number {made.number}", as_json=env.json, **made._asdict())
 
 
 @pop.command("list")
@@ -255,8 +264,8 @@ def pop_list(ctx: typer.Context) -> None:
     with env.reading() as conn:
         rows = rows_of(
             conn,
-            "SELECT name, description, (SELECT count(*) FROM did WHERE pop = name) AS dids "
-            "FROM pop ORDER BY name",
+            "SELECT name, number, description, country, "
+            "(SELECT count(*) FROM did WHERE pop = name) AS dids FROM pop ORDER BY name",
         )
-    columns = ("name", "description", "dids")
+    columns = ("name", "number", "description", "country", "dids")
     show(rows, columns, as_json=env.json, empty="no POPs: `pop add NAME`")

@@ -21,6 +21,16 @@ REFUSALS: dict[Reason, tuple[int, str]] = {
     Reason.CODEC: (65, "Unable to negotiate codec"),
     Reason.OVERLOAD: (42, "Overload"),
     Reason.STORE: (41, "Service unavailable"),
+    Reason.RESTRICTED: (21, "Not from there"),
+    Reason.RATE: (21, "Rate above the limit"),
+    Reason.DAY_CALLS: (34, "Too many calls to this number today"),
+    Reason.DAY_SPEND: (21, "Spend of the day used"),
+    Reason.SUSPENDED: (31, "Number suspended"),
+    Reason.LOOP: (25, "Loop detected"),
+    Reason.SYSTEM_BUSY: (17, "Busy here"),
+    Reason.SYSTEM_HANGUP: (21, "Declined"),
+    Reason.SYSTEM_NO_SERVICE: (31, "No service"),
+    Reason.SYSTEM_DISCONNECTED: (1, "Number disconnected"),
 }
 """The causes are those of `host.sip.status.REFUSALS`: a call is refused alike over both."""
 

@@ -10,8 +10,9 @@ from firmware.wire.iax2 import CallOffered, Credentials, Format, NewCall
 from host.calls.call import Leg
 from host.calls.commands import Contact, Failure, PlaceLeg
 from host.calls.control import CallControl
-from host.calls.routing import Refused, Router
-from host.charging.values import CallFacts, Reason, Refusal
+from host.calls.routing import Refused, Router, Source
+from host.calls.ways import Target
+from host.charging.values import Reason, Refusal
 from host.iax2.authority import HostAuthority, Peers
 from host.iax2.causes import REFUSALS
 from host.iax2.leg import CalleeLeg, CallerLeg, Iax2Leg, formats_of
@@ -76,13 +77,11 @@ class LegMaker:
         plan: Any
         if isinstance(who, Carrier):
             plan = self._router.from_carrier(who, call_id, number, caller, HOPS - 1, b"")
-        elif who.status != "active":
-            facts = CallFacts(call_id, who.username, who.billing_id, "out", caller, number)
-            plan = Refused(facts, Refusal(Reason.BLOCKED, who.status))
         else:
-            plan = self._router.from_account(who, call_id, number, caller, HOPS - 1, b"")
+            source = Source(call.address[0], line.listener.pop, "iax2")
+            plan = self._router.from_account(who, call_id, number, caller, HOPS - 1, b"", source)
         if not isinstance(plan, Refused):
-            refusal = self._prepare(leg, plan.targets)
+            refusal = self._prepare(leg, plan.every_target)
             plan = Refused(plan.facts, refusal) if refusal is not None else plan
         if isinstance(plan, Refused):
             self.control.refused(plan.facts, plan.refusal)
@@ -94,7 +93,7 @@ class LegMaker:
         leg.bridge.pinned = not plan.parallel  # carriers are called in turn
         leg.leg = self.control.offered(plan, leg, now)
 
-    def _prepare(self, leg: CallerLeg, targets: tuple[Carrier | Contact, ...]) -> Refusal | None:
+    def _prepare(self, leg: CallerLeg, targets: tuple[Target, ...]) -> Refusal | None:
         """Settle what is spoken, and have a port if a leg of SIP may be placed."""
         said = leg.call.new
         capable = said.capability | (said.format or 0)

@@ -175,17 +175,13 @@ class Iax2Server(LegMaker):
         self.ground.now = self.clock()
 
     def over(self) -> None:
-        """A batch is over: what came of it is told and sent."""
+        """A batch is over: what is due has its turn, and what came of it all is told and sent."""
         self._fresh = False
         now = self.ground.now
-        busy = False
-        for line in self.lines:
-            endpoint = line.endpoint
-            at = endpoint.next_deadline
-            if at is not None and at <= now:
-                endpoint.handle_timers(now)
-            busy = busy or bool(endpoint.events)
-        if busy or self.control.commands:
+        at = self.next_deadline
+        if at is not None and at <= now:
+            self.handle_timers(now)
+        if self.control.commands or any(line.endpoint.events for line in self.lines):
             self._flush()
         else:
             self.send()

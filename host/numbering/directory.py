@@ -10,20 +10,30 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from host.charging.values import BilledLeg, Limit, Money, Reason, Refusal, Rule, Tariff
-from host.numbering.e164 import MAX_DIGITS, is_international, normalise, prefixes
+from host.numbering.bounds import COLUMNS, may_call, read_bounds, route_of
+from host.numbering.e164 import normalise
+from host.numbering.incoming import Did, read_did, read_forward, read_group, read_sip_uri
 from host.numbering.least_cost import order
 from host.numbering.rates import Rate, Rates
-from host.numbering.values import Account, Carrier, IncomingPlan, OutgoingPlan, Route
+from host.numbering.values import (
+    Account,
+    Carrier,
+    Forward,
+    GroupMember,
+    IncomingPlan,
+    OutgoingPlan,
+    Route,
+)
 
 _ACCOUNTS = 4_096
 _NUMBERS = 1_024
 """Numbers are many and dialled seldom, and a plan is a kilobyte."""
 _V = TypeVar("_V")
 
-_ACCOUNT = """
+_ACCOUNT = f"""
 SELECT id, coalesce(parent_id, id), username,
     CASE WHEN (SELECT status FROM account AS parent WHERE parent.id = account.parent_id)
         <> 'active' THEN 'blocked' ELSE status END,
@@ -31,18 +41,17 @@ SELECT id, coalesce(parent_id, id), username,
     address, port, contact, number_range, media, international, area_code, dial_rules, parent_id,
     iax2, iax2_secret, call_token, encryption, trunk,
     below_cost OR coalesce((SELECT below_cost FROM account AS parent
-        WHERE parent.id = account.parent_id), 0)
+        WHERE parent.id = account.parent_id), 0), {COLUMNS}
 FROM account"""
-_CARRIER = """
-SELECT name, address, port, transport, prefix, media, codecs, username, secret, call_token,
-    encryption, trunk FROM carrier"""
-_CANDIDATES = ", ".join("?" * MAX_DIGITS)
-_DID = """
-SELECT number, plan, per_minute, first_s, step_s, channels, pop, account_id FROM did
-WHERE number = ?"""
-_DID_RANGE = f"""
-SELECT number, plan, per_minute, first_s, step_s, channels, pop, account_id FROM did
-WHERE is_range = 1 AND number IN ({_CANDIDATES}) ORDER BY length(number) DESC LIMIT 1"""
+_CARRIER_COLUMNS = (
+    "name, address, port, transport, prefix, media, codecs, username, secret, call_token, "
+    "encryption, trunk"
+)
+_CARRIER = f"SELECT {_CARRIER_COLUMNS} FROM carrier"
+_EMERGENCIES = f"""
+SELECT number, send, {_CARRIER_COLUMNS}
+FROM emergency JOIN carrier ON carrier.name = emergency.carrier"""
+_FREE = Tariff(Money(0))
 
 
 class _Cache(Generic[_V]):
@@ -78,15 +87,6 @@ class _Cache(Generic[_V]):
         self._missing.clear()
 
 
-class _Did(NamedTuple):
-    number: str
-    plan: str
-    tariff: Tariff
-    channels: int
-    pop: str
-    account_id: int | None
-
-
 class Directory:
     """Answers the questions of registration and call set-up. Used by one thread."""
 
@@ -117,11 +117,14 @@ class Directory:
         """Routes that may be sold below cost."""
         self._accounts: _Cache[Account] = _Cache(_ACCOUNTS)
         self._carriers: _Cache[Carrier] = _Cache(_ACCOUNTS)
-        self._dids: _Cache[_Did] = _Cache(_NUMBERS)
+        self._dids: _Cache[Did] = _Cache(_NUMBERS)
         self._numbers: _Cache[tuple[str, ...]] = _Cache(_NUMBERS)
         self._plans: _Cache[OutgoingPlan | Refusal] = _Cache(_NUMBERS)
         """Plans of calls to the outside, by account and what it dialled."""
+        self._places: _Cache[Any] = _Cache(_NUMBERS)
+        """What DIDs' calls go to, by kind and id."""
         self._in_order: tuple[Carrier, ...] = ()
+        self._emergencies: dict[str, tuple[Carrier, str]] = {}
 
     def account_by_username(self, username: str) -> Account | None:
         """The account or sub-account of that name, whatever its status."""
@@ -171,13 +174,17 @@ class Directory:
             return Refusal(
                 Reason.NO_DESTINATION, f"{dialled[:40]} is no number that can be dialled"
             )
-        if is_international(number) and not account.international:
-            return Refusal(
-                Reason.BLOCKED, f"account {account.username} may not call abroad: {number}"
-            )
-        rate = self._choose_rate(account, number)
+        refusal = may_call(account, number)
+        if refusal is not None:
+            return refusal
+        route = route_of(account, number)
+        rate = self._choose_rate(account, route, number)
         if rate is None:
-            return Refusal(Reason.NO_DESTINATION, f"no {account.route} rate for {number}")
+            return Refusal(Reason.NO_DESTINATION, f"no {route} rate for {number}")
+        bounds = account.bounds
+        most, asked = bounds.max_per_minute, rate.tariff.per_minute
+        if most is not None and asked > most:
+            return Refusal(Reason.RATE, f"{number} costs {asked} a minute, the limit is {most}")
         carriers = self._carriers_of(account, rate, number[1:])
         if isinstance(carriers, Refusal):
             where = self._rates.destination(rate)
@@ -193,42 +200,85 @@ class Directory:
             route=rate.route,
             limits=(
                 Limit(f"{billing}:out", account.channels, Reason.ACCOUNT_CHANNELS),
+                *_own_channels(account),
                 Limit(f"{billing}:to:{number}", account.calls_to_one_number, Reason.ONE_NUMBER),
             ),
             deck=rate.deck,
+            day_spend=bounds.day_spend,
+            day_calls=bounds.day_calls,
+            number=number if bounds.day_calls else "",
         )
-        return OutgoingPlan(number, (leg,), carriers)
+        return OutgoingPlan(number, (leg,), carriers, bounds.max_call_ms)
 
-    def route_incoming(self, number: str, carrier: str) -> IncomingPlan | Refusal | None:
+    def emergency(self, account: Account, dialled: str) -> OutgoingPlan | None:
+        """Plan a call to an emergency number, which nothing stands in the way of and nobody pays
+        for; None: it is none."""
+        self._refresh()
+        if dialled not in self._emergencies:
+            return None
+        carrier, send = self._emergencies[dialled]
+        leg = BilledLeg(
+            leg=0,
+            direction="out",
+            account_id=account.billing_id,
+            tariff=_FREE,
+            tariff_ref="emergency",
+            route="emergency",
+        )
+        return OutgoingPlan(dialled, (leg,), (carrier,), send=send or dialled)
+
+    def route_incoming(
+        self, number: str, carrier: str, caller: str = ""
+    ) -> IncomingPlan | Refusal | None:
         """Plan a call to one of our numbers; None when it is no DID of ours.
 
-        Refusals: NO_DESTINATION (the DID belongs to no account), BLOCKED. `carrier` only
-        names the caller in the refusal: a DID is reached through any carrier that we know.
+        Refusals: NO_DESTINATION (the DID belongs to no account), BLOCKED, SUSPENDED. `carrier`
+        only names where it came from in the refusal: a DID is reached through any carrier that
+        we know. `caller` decides what a toll-free number costs, and which filter applies.
         """
         self._refresh()
         called = normalise(number) or normalise("+" + number) or ""
-        did = self._dids.get(called, lambda: self._did(called))
+        did = self._dids.get(called, lambda: read_did(self._conn, called))
         if did is None:
             return None
         if did.account_id is None:
             return Refusal(
                 Reason.NO_DESTINATION, f"{did.number} has no account (call from {carrier})"
             )
-        account_id = did.account_id
-        account = self._accounts.get(account_id, lambda: self._account("id = ?", (account_id,)))
+        account = self.account(did.account_id)
         assert account is not None, "the store keeps a DID's account, or none"
         if account.status != "active":
             return Refusal(Reason.BLOCKED, f"account {account.username} is {account.status}")
+        if did.suspended:
+            return Refusal(Reason.SUSPENDED, f"the month of {did.number} is not paid")
         leg = BilledLeg(
             leg=0,
             direction="in",
             account_id=account.billing_id,
-            tariff=did.tariff,
+            tariff=did.tariff_for(caller),
             tariff_ref=f"did {did.plan}",
             route=did.plan,
             limits=(Limit(f"did:{did.number}", did.channels, Reason.DID_CHANNELS),),
         )
-        return IncomingPlan(called, account, did.pop, (leg,))
+        found = did.filter_for(caller)
+        routing, failovers = (did.routing, did.failovers) if found is None else found[1:]
+        return IncomingPlan(called, account, did.pop, (leg,), routing, failovers, did.ring_s)
+
+    def account(self, account_id: int) -> Account | None:
+        """The account of that number."""
+        return self._accounts.get(account_id, lambda: self._account("id = ?", (account_id,)))
+
+    def forward(self, id: int) -> Forward | None:
+        """A number that calls are forwarded to."""
+        return self._places.get(("fwd", id), lambda: read_forward(self._conn, id))
+
+    def sip_uri(self, id: int) -> str | None:
+        """A SIP URI that calls go to."""
+        return self._places.get(("sip", id), lambda: read_sip_uri(self._conn, id))
+
+    def group(self, id: int) -> tuple[GroupMember, ...]:
+        """Whom a ring group rings."""
+        return self._places.get(("grp", id), lambda: read_group(self._conn, id)) or ()
 
     def caller_allowed(self, account: Account, caller: str) -> bool:
         """True when the account may show this number: its own, its DIDs, its range."""
@@ -260,8 +310,9 @@ class Directory:
         self._refresh()
         return self._rates.find(route, number.removeprefix("+"))
 
-    def _choose_rate(self, account: Account, number: str) -> Rate | None:
-        route: Route = "value" if Rule.ROUTE_CHOICE in self._rules_off else account.route
+    def _choose_rate(self, account: Account, route: Route, number: str) -> Rate | None:
+        if Rule.ROUTE_CHOICE in self._rules_off:
+            route = "value"
         rate = self._rates.find(route, number[1:])
         if rate is None and route == "value" and account.premium_fallback:
             rate = self._rates.find("premium", number[1:])
@@ -299,12 +350,17 @@ class Directory:
             self._dids,
             self._numbers,
             self._plans,
+            self._places,
         ):
             cache.clear()
         self._in_order = tuple(
             _carrier(row)
             for row in self._conn.execute(_CARRIER + " WHERE enabled = 1 ORDER BY priority, name")
         )
+        # One that is not enabled takes them all the same: they always pass.
+        self._emergencies = {
+            row[0]: (_carrier(row[2:]), row[1]) for row in self._conn.execute(_EMERGENCIES)
+        }
         value, premium = self._conn.execute(
             "SELECT value_below_cost, premium_below_cost FROM config"
         ).fetchone()
@@ -353,6 +409,7 @@ class Directory:
             encryption=row[23],
             trunk=bool(row[24]),
             below_cost=bool(row[25]),
+            bounds=read_bounds(self._conn, (row[0], row[1]), row[26:]),
         )
 
     def _carrier_from(self, address: str, port: int, iax2: bool) -> Carrier | None:
@@ -363,17 +420,6 @@ class Directory:
         ).fetchone()
         return None if row is None else _carrier(row)
 
-    def _did(self, number: str) -> _Did | None:
-        row = self._conn.execute(_DID, (number,)).fetchone()
-        if row is None and number:
-            digits = _candidates(number[1:])
-            row = self._conn.execute(
-                _DID_RANGE, [None if begin is None else "+" + begin for begin in digits]
-            ).fetchone()
-        if row is None:
-            return None
-        return _Did(row[0], row[1], Tariff(Money(row[2]), row[3], row[4]), row[5], row[6], row[7])
-
     def _own_numbers(self, billing_id: int) -> tuple[str, ...]:
         return tuple(
             number + "*" if is_range else number
@@ -383,6 +429,13 @@ class Directory:
                 (billing_id,),
             )
         )
+
+
+def _own_channels(account: Account) -> tuple[Limit, ...]:
+    most = account.bounds.own_channels
+    if most is None:
+        return ()
+    return (Limit(f"account:{account.id}:own", most, Reason.ACCOUNT_CHANNELS),)
 
 
 def _carrier(row: tuple[Any, ...]) -> Carrier:
@@ -401,8 +454,3 @@ def _carrier(row: tuple[Any, ...]) -> Carrier:
         encryption=row[10],
         trunk=bool(row[11]),
     )
-
-
-def _candidates(digits: str) -> list[str | None]:
-    found: list[str | None] = list(prefixes(digits[:MAX_DIGITS]))
-    return found + [None] * (MAX_DIGITS - len(found))

@@ -3,14 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Literal, NamedTuple
 
-from host.charging.values import BilledLeg, CarrierCost
+from host.charging.values import BilledLeg, CarrierCost, DayLimit, Money
+from host.numbering.routings import Routing
 
 Route = Literal["value", "premium"]
-Plan = Literal["per-minute", "flat", "international"]
+Plan = Literal["per-minute", "flat", "international", "toll-free"]
 CallToken = Literal["yes", "no", "auto"]
 Encryption = Literal["no", "offer", "require"]
+
+
+class Bounds(NamedTuple):
+    """What an account may do, beyond what every account has. Those of a main account that are
+    about money and time hold for its sub-accounts, too."""
+
+    protocol: Literal["any", "sip", "iax2"] = "any"
+    codecs: tuple[str, ...] = ()
+    """Empty: all."""
+    routes: tuple[Route | Literal[""], ...] = ("", "", "")
+    """For the United States, Canada, elsewhere; empty: as the account's own."""
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """It is believed from these alone; empty: from everywhere."""
+    pops: tuple[str, ...] = ()
+    """It may use these alone; empty: all."""
+    countries: frozenset[str] = frozenset()
+    """ISO 3166-1 of those that it may call; empty: all."""
+    max_per_minute: Money | None = None
+    max_call_ms: int = 0
+    """0: as long as any call."""
+    blocked: tuple[str, ...] = ()
+    """How numbers begin (E.164) that it may not call."""
+    day_spend: tuple[DayLimit, ...] = ()
+    day_calls: tuple[DayLimit, ...] = ()
+    own_channels: int | None = None
+    """Of a sub-account, besides the main account's."""
+
+    def believes(self, address: str, pop: str, protocol: Literal["sip", "iax2"]) -> str:
+        """Why the account may not come from there; empty: it may."""
+        if self.protocol not in ("any", protocol):
+            return f"it uses {self.protocol}, not {protocol}"
+        if self.pops and pop not in self.pops:
+            return f"not at POP {pop}"
+        if self.networks:
+            source = ip_address(address)
+            if not any(source in network for network in self.networks):
+                return f"not from {address}"
+        return ""
+
+
+FREELY = Bounds()
+"""Of accounts that have none: one for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +102,7 @@ class Account:
     """Voice to it goes in meta frames, many calls in one datagram (RFC 5456, 8.1.3)."""
     below_cost: bool = False
     """Its calls go out even where a carrier charges more than they bring."""
+    bounds: Bounds = FREELY
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +142,14 @@ class OutgoingPlan:
     legs: tuple[BilledLeg, ...]
     carriers: tuple[Carrier, ...]
     """Cheapest first; the next one is tried on 5xx, 408 and time-out."""
+    max_talk_ms: int = 0
+    """The account's own bound on one call; 0: none."""
+    send: str = ""
+    """What the carrier is sent, if not the number: of emergency numbers."""
+
+
+Failovers = tuple[Routing | None, Routing | None, Routing | None]
+"""Where a call goes when its first way is busy, cannot be reached, does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +158,27 @@ class IncomingPlan:
 
     number: str
     account: Account
-    """Whose contacts ring."""
+    """Whose DID it is, and whose contacts ring unless `routing` says otherwise."""
     pop: str
     """Only contacts that registered at this POP ring."""
     legs: tuple[BilledLeg, ...]
+    routing: Routing | None = None
+    failovers: Failovers = (None, None, None)
+    ring_s: int = 0
+    """So long it rings; 0: as long as any call."""
+
+
+class Forward(NamedTuple):
+    """A number that calls are forwarded to."""
+
+    number: str
+    """E.164."""
+    caller_id: str
+    """Shown in place of the caller's; empty: the caller's."""
+
+
+class GroupMember(NamedTuple):
+    """One that a ring group rings."""
+
+    routing: Routing
+    delay_s: int

@@ -154,7 +154,9 @@ class SimWriter:
         self._queue: list[Entry] = []
         self._due = False
 
-    def submit(self, operation: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
+    def submit(
+        self, operation: Callable[[Any], Any], done: Callable[[Any], None], kind: int = 0
+    ) -> None:
         """As of `GroupCommitWriter`."""
         self._queue.append(Entry(operation, done, False, 0.0))
         if not self._due:
@@ -235,6 +237,7 @@ class SimHost(Carrying):
         self.control = CallControl(TIMERS)
         self._sends = self._table()
         self._started_ms = self._now().utc_ms
+        self.outcomes = {}
         entries = [Entry(self._start, ignore, True, 0.0)]
         (result,) = self.store.committer.transact(entries)
         if isinstance(result, BaseException):

@@ -29,8 +29,7 @@ from firmware.wire.sip.transaction import ClientTransaction, TransactionLayer
 from firmware.wire.sip.uri import SipUri
 from host.calls.commands import Contact, Failure, PlaceLeg
 from host.calls.control import CallControl
-from host.calls.routing import Refused, Router
-from host.charging.values import CallFacts, Reason, Refusal
+from host.calls.routing import Refused, Router, Source
 from host.deadlines import Deadlines
 from host.numbering.values import Account, Carrier
 from host.settings import SipSettings
@@ -128,9 +127,12 @@ class SipServer:
         self._message(message, flow)
 
     def drained(self) -> None:
-        """A batch of datagrams is over."""
+        """A batch of datagrams is over: what is due has its turn, and everything is sent."""
         self.now = self._clock()
         self._fresh = False
+        at = self.next_deadline
+        if at is not None and at <= self.now:
+            self._handle_timers(self.now)
         self.flush()
 
     def bad_message(self, error: SipPeerError, flow: Flow) -> None:
@@ -191,6 +193,10 @@ class SipServer:
 
     def handle_timers(self, now: float) -> None:
         self.now = now
+        self._handle_timers(now)
+        self.flush()
+
+    def _handle_timers(self, now: float) -> None:
         for event in self.layer.handle_timers(now):
             self._dispatch(event)
         for tag in self.deadlines.due(now):
@@ -198,7 +204,6 @@ class SipServer:
             if leg is not None:
                 leg.handle_timer(now)
         self.registrar.expire(now)
-        self.flush()
 
     def _refresh(self) -> None:
         """Take notice of changed configuration, once a batch."""
@@ -275,6 +280,8 @@ class SipServer:
         self.counts["register"] += 1
         if account.status != "active":
             response = response_to(request, 403, "Account Blocked", to_tag="blocked")
+        elif account.bounds.believes(flow.address, flow.listener.pop, "sip"):
+            response = response_to(request, 403, "Not From There", to_tag="there")
         elif request.to.uri.user not in (account.username, None):
             response = response_to(request, 403, "Not Your Address", to_tag="other")
         else:
@@ -361,20 +368,16 @@ class SipServer:
         caller = _user_of(request.from_.uri)
         hops = _hops(request) - 1
         call_id = self._new_call_id()
+        flow = leg.flow
         self._legs[leg.tag] = leg
         if carrier is not None:
             plan = self._router.from_carrier(carrier, call_id, number, caller, hops, request.body)
         else:
             assert account is not None
-            if account.status != "active":
-                facts = CallFacts(
-                    call_id, account.username, account.billing_id, "out", caller, number
-                )
-                plan = Refused(facts, Refusal(Reason.BLOCKED, account.status))
-            else:
-                plan = self._router.from_account(
-                    account, call_id, number, caller, hops, request.body
-                )
+            source = Source(flow.address, flow.listener.pop, "sip")
+            plan = self._router.from_account(
+                account, call_id, number, caller, hops, request.body, source
+            )
         if isinstance(plan, Refused):
             self.control.refused(plan.facts, plan.refusal)
             leg.reject(plan.refusal.reason, None)

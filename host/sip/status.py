@@ -19,6 +19,16 @@ REFUSALS: dict[Reason, tuple[int, str, int]] = {
     Reason.CODEC: (488, "Not Acceptable Here", 65),
     Reason.OVERLOAD: (503, "Overload", 42),
     Reason.STORE: (503, "Service Unavailable", 41),
+    Reason.RESTRICTED: (403, "Not From There", 21),
+    Reason.RATE: (403, "Rate Above The Limit", 21),
+    Reason.DAY_CALLS: (403, "Too Many Calls To This Number Today", 34),
+    Reason.DAY_SPEND: (402, "Spend Of The Day Used", 21),
+    Reason.SUSPENDED: (480, "Number Suspended", 31),
+    Reason.LOOP: (482, "Loop Detected", 25),
+    Reason.SYSTEM_BUSY: (486, "Busy Here", 17),
+    Reason.SYSTEM_HANGUP: (603, "Decline", 21),
+    Reason.SYSTEM_NO_SERVICE: (480, "No Service", 31),
+    Reason.SYSTEM_DISCONNECTED: (404, "Number Disconnected", 1),
 }
 """Refusal to status, reason phrase and cause (RFC 3326 carries the cause)."""
 

@@ -28,6 +28,9 @@ MAX_BATCH = 1_000
 _BUCKET_MS = 0.1
 _BUCKETS = 2_000
 
+OTHER, AUTHORIZE, SETTLE = range(3)
+"""Kinds of operation, whose waits are counted apart."""
+
 
 @dataclass(slots=True)
 class WriterStats:
@@ -41,24 +44,35 @@ class WriterStats:
     """Batches whose delivery raised (a loop that was closed already)."""
     cpu_s: float = 0.0
     """Processor time of the writer's thread, seconds."""
-    wait_ms_sum: float = 0.0
     wait_ms_max: float = 0.0
-    _waits: list[int] = field(default_factory=lambda: [0] * (_BUCKETS + 1))
+    wait_ms_sums: list[float] = field(default_factory=lambda: [0.0] * 3)
+    """By kind of operation."""
+    _waits: list[list[int]] = field(
+        default_factory=lambda: [[0] * (_BUCKETS + 1) for _ in range(3)]
+    )
 
-    def add_waits(self, submitted: Iterable[float], durable: float) -> None:
-        """Count operations, by the monotonic seconds of submission and of durability."""
-        for at in submitted:
-            wait_ms = (durable - at) * 1000
-            self.wait_ms_sum += wait_ms
+    def add_waits(self, batch: Iterable[Entry], durable: float) -> None:
+        """Count operations that are durable since then, monotonic seconds."""
+        waits, sums = self._waits, self.wait_ms_sums
+        for entry in batch:
+            wait_ms = (durable - entry.at) * 1000
+            sums[entry.kind] += wait_ms
             if wait_ms > self.wait_ms_max:
                 self.wait_ms_max = wait_ms
-            self._waits[min(int(wait_ms / _BUCKET_MS), _BUCKETS)] += 1
+            waits[entry.kind][min(int(wait_ms / _BUCKET_MS), _BUCKETS)] += 1
+
+    def waits_within(self, kind: int, bounds_ms: Sequence[float]) -> list[int]:
+        """How many operations of a kind waited no longer than each of these bounds (multiples of
+        0.1 ms, rising), and at the end how many there were."""
+        waits = self._waits[kind]
+        return [sum(waits[: round(bound / _BUCKET_MS)]) for bound in bounds_ms] + [sum(waits)]
 
     def wait_ms(self, quantile: float) -> float:
         """The wait that `quantile` (0 to 1) of the operations stayed under, to 0.1 ms."""
-        total = sum(self._waits)
+        waits = [sum(counts) for counts in zip(*self._waits, strict=True)]
+        total = sum(waits)
         seen = 0
-        for index, count in enumerate(self._waits):
+        for index, count in enumerate(waits):
             seen += count
             if total and seen >= quantile * total:
                 return min((index + 1) * _BUCKET_MS, self.wait_ms_max)
@@ -84,6 +98,7 @@ class Entry:
     direct: bool
     """Answer from the writer's own thread, not by `deliver`."""
     at: float
+    kind: int = OTHER
 
 
 class _OperationFailed(Exception):
@@ -209,14 +224,16 @@ class GroupCommitWriter(Committer):
         self,
         operation: Callable[[sqlite3.Connection], T],
         done: Callable[[T | BaseException], None],
+        kind: int = OTHER,
     ) -> None:
         """Queue an operation from any thread; never blocks.
 
         The operation works on the store alone: when another of its batch fails, all of them
         are undone and run once more. `done` gets the operation's result once it is durable, or
         the exception: the operation's own, or StoreError when the batch was not committed.
+        `kind` is what its wait is counted as.
         """
-        self._put(Entry(operation, done, False, time.monotonic()))
+        self._put(Entry(operation, done, False, time.monotonic(), kind))
 
     def call(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run one operation and wait until it is durable. For start-up, tools and tests.
@@ -304,7 +321,7 @@ class GroupCommitWriter(Committer):
         results = self.transact(batch)
         durable = time.monotonic()
         self.stats.operations += len(batch)
-        self.stats.add_waits((entry.at for entry in batch), durable)
+        self.stats.add_waits(batch, durable)
         self._answer(batch, results)
         self.stats.cpu_s = time.thread_time()
 

@@ -57,6 +57,7 @@ def measure(
     config.write_text(
         f'database = "{database}"\n[[listeners]]\naddress = "{bed.host.address}"\n'
         f'port = {bed.host.port}\n[media]\naddress = "{bed.host.address}"\n'
+        "[api]\nenabled = false\n"
     )
     command = [sys.executable, "-m", "host.cli.main", "--config", str(config)]
     step("a deck of a million prefixes", 8)

@@ -32,9 +32,11 @@ _METHOD = """
   0.1 s, lasts 1 s and is hung up by the caller. Everything goes over loopback, each program with
   an address of its own; 10,000 numbers are called in turn.
 - Our host runs as `loopstart-host serve` starts it, with its defaults: a line of log a call, CDRs
-  and money durable (SQLite in WAL mode, synchronous FULL, on the file system named above). The
-  listener offers MD5 alone, because SIPp 3.6.1 knows no other digest. Media goes direct, but for
-  `sip_call_relayed_cpu_ms`, where a relay is set up and taken down without packets in it.
+  and money durable (SQLite in WAL mode, synchronous FULL, on the file system named above). The API,
+  a process of its own that the peer has none to compare with, is switched off (`[api] enabled =
+  false`). The listener offers MD5 alone, because SIPp 3.6.1 knows no other digest. Media goes
+  direct, but for `sip_call_relayed_cpu_ms`, where a relay is set up and taken down without packets
+  in it.
 - The peer is Sippy's `b2bua_simple` with its log off. It authenticates nobody, charges nothing,
   stores nothing and relays nothing; the same carrier and numbers, and the same rate.
 - CPU is user and system time of the whole process tree from /proc before and after a load,

@@ -78,7 +78,7 @@ class Bed:
             f'database = "{self.database}"\n[[listeners]]\n'
             f'address = "{self.host.address}"\nport = {self.host.port}\n'
             'digest_algorithms = ["MD5"]\n'
-            f'[media]\naddress = "{self.host.address}"\n'
+            f'[media]\naddress = "{self.host.address}"\n[api]\nenabled = false\n'
         )
         # A host that does not speak IAX2 is another one.
         self.iax2_config.write_text(

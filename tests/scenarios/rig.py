@@ -70,6 +70,8 @@ class HostProcess:
             where = self.listeners[pop] = Where(self.net[number], HOST_PORT)
             lines += ["[[listeners]]", f'pop = "{pop}"', f'address = "{where.host}"']
             lines.append(f"port = {where.port}")
+        if "[api]" not in self.extra:  # all runs would want the one port
+            lines += ["[api]", "enabled = false"]
         lines += ["[media]", f'address = "{self.net[2]}"'] if "[media]" not in self.extra else []
         self.config.write_text("\n".join([*lines, self.extra, ""]))
 

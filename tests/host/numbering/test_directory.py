@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from host.charging.money import parse_usd
-from host.charging.values import Money, Reason, Refusal, Rule
+from host.charging.values import Money, Now, Reason, Refusal, Rule
 from host.numbering import provisioning
 from host.numbering.directory import Directory
+from host.numbering.orders import release_did
 from host.numbering.values import Account, Carrier, IncomingPlan, OutgoingPlan
 from host.store.sqlite import open_reader, open_writer
 
@@ -223,7 +224,7 @@ def test_dids_move_are_released_and_are_not_ours(house: House) -> None:
     blocked = incoming("12125550100", "north")
     assert isinstance(blocked, Refusal)
     assert blocked.reason is Reason.BLOCKED
-    provisioning.release_did(house.conn, "2125550100")
+    release_did(house.conn, "2125550100", Now(0, 0))
     released = incoming("12125550100", "north")
     assert isinstance(released, Refusal)
     assert released.reason is Reason.NO_DESTINATION

@@ -65,6 +65,7 @@ class HostProcess:
         media = random.SystemRandom().randrange(33_000, 60_000, 2)
         lines = [
             f'database = "{self.database}"', 'log_level = "info"', settings,
+            "[api]", "enabled = false",
             "[sip]", f'realm = "{REALM}"', "shutdown_grace_s = 1", sip,
             "[media]", f'address = "{ADDRESS}"', f"min_port = {media}",
             f"max_port = {media + 400}", "silence_s = 0",

@@ -32,6 +32,7 @@ from host.sip.auth import Authenticator
 from host.sip.registrar import Registrar
 from host.sip.server import SipServer
 from host.store.sqlite import StoreError, open_reader, open_writer
+from host.store.writer import WriterStats
 
 REALM = "loopstart"
 HOST = ("10.0.0.1", 5060)
@@ -112,8 +113,11 @@ class SimWriter:
         self.losing: set[str] = set()
         """Those that are done, and whose answer is lost."""
         self.done: list[str] = []
+        self.stats = WriterStats()
 
-    def submit(self, operation: Callable[[Any], Any], done: Callable[[Any], None]) -> None:
+    def submit(
+        self, operation: Callable[[Any], Any], done: Callable[[Any], None], _kind: int = 0
+    ) -> None:
         def run() -> None:
             name = operation.__code__.co_names
             kind = next((n for n in name if n in OPERATIONS), "")

@@ -1,0 +1,1 @@
+"""/api/v2: typed JSON for operators and their programs."""

@@ -1,0 +1,30 @@
+"""Worlds with an API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host.api.world import ApiWorld
+
+
+@pytest.fixture
+def apis(tmp_path: Path) -> Iterator[Callable[..., ApiWorld]]:
+    """Makes worlds; takes settings of the API."""
+    made: list[ApiWorld] = []
+
+    def make(**api: Any) -> ApiWorld:
+        made.append(ApiWorld(tmp_path, **api))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def api(apis: Callable[..., ApiWorld]) -> ApiWorld:
+    return apis()
