@@ -63,6 +63,7 @@ def groups(bench: Bench, plan: Plan) -> list[Group]:
             bench.rates,
             41 + 2 * turns,
         ),
+        (("authorize_rate", "settle_rate"), bench.store, 5 * turns),
         (("device_rss_mb", "device_cpu_pct"), bench.device, plan.device_s + 7),
         (
             ("iax2_device_rss_mb", "iax2_device_cpu_pct", "iax2_device_encrypted_rss_mb"),

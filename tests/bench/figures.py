@@ -34,6 +34,10 @@ MEASURES = (
     Measure("iax2_trunk_leg_cpu_ms", "ms", "a leg-second, trunk to trunk, 50 calls", 0.8),
     Measure("iax2_sip_leg_cpu_ms", "ms", "a leg-second, IAX2 to SIP, 50 calls", 2.0),
     Measure("iax2_setup_cpu_ms", "ms", "a call between two IAX2 legs, 50/s", 2.0),
+    Measure(
+        "authorize_rate", "1/s", "authorisations, durable, in batches of 64", 0.3, "ratio", "more"
+    ),
+    Measure("settle_rate", "1/s", "settlements, durable, in batches of 64", 0.3, "ratio", "more"),
     Measure("rate_lookup_us", "us", "a number among 1,000,000 prefixes", 3),
     Measure("rate_import_s", "s", "a deck of 1,000,000 lines, two routes", 60),
     Measure("million_rates_rss_mb", "MB", "resident memory with 1,000,000 prefixes", None),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import decks, device, iax2, sipp
+from tests.bench import decks, device, iax2, sipp, store
 from tests.bench.books import Books
 from tests.bench.figures import Figure
 from tests.bench.processes import processor_s, resident_mb
@@ -43,9 +43,11 @@ class Plan:
     kill_s: float = 6.0
     prefixes: int = decks.PREFIXES
     """Of the deck that is imported."""
+    store_calls: int = 6_400
+    """That are authorised and settled on a store of their own."""
 
 
-QUICK = Plan(1, 3.0, 3.0, 3.0, 3.0, (100, 200), (200, 600), 100, 3.0, 3.0, 2.5, 50_000)
+QUICK = Plan(1, 3.0, 3.0, 3.0, 3.0, (100, 200), (200, 600), 100, 3.0, 3.0, 2.5, 50_000, 1_280)
 """A slice of each: shows that it works; its figures are worth little."""
 
 Step = Callable[[str, float], None]
@@ -176,6 +178,11 @@ class Bench:
     def rates(self, wanted: set[str]) -> Iterator[Figure]:
         """What a million prefixes cost."""
         yield from decks.measure(self.bed, self.plan.rounds, self.plan.prefixes, self._step)
+
+    def store(self, wanted: set[str]) -> Iterator[Figure]:
+        """What the store takes a second."""
+        plan = self.plan
+        yield from store.measure(self.bed.folder, plan.rounds, plan.store_calls, self._step)
 
     def device(self, wanted: set[str]) -> Iterator[Figure]:
         """Memory and processor of a device in a call through the host, media relayed."""

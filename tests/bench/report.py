@@ -63,6 +63,11 @@ _METHOD = """
   of its own (2,000,000 rates, which stand in order by prefix). `rate_lookup_us` is of 100,000
   random numbers on either route in a process like the one with calls, no number twice;
   `million_rates_rss_mb` is of a host just started on that store, without a call.
+- `authorize_rate` and `settle_rate` are of the charging of calls itself, without a network: one
+  writer commits 64 operations a transaction, of 100 accounts in turn, each call with two limits, a
+  hold and a posting. The peer is `sqlite3` with the same tables, batches and durability; it knows
+  every row beforehand, asks for none, and has neither triggers nor foreign keys. At the end both
+  hold the same rows, or nothing is compared.
 - IAX2: a program of our own is caller and called party; 50 calls of u-law, a frame of 20 ms each
   way, mini frames or a trunk's meta frames; at the other end of `iax2_sip_leg_cpu_ms` is RTP. Two
   legs a call, CPU while all of them talk; a run in which more than 1 % of the frames is lost does
