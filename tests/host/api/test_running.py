@@ -19,6 +19,7 @@ from tests.peers.values import until
 from tests.scenarios.rig import HostProcess, Net
 from tests.scenarios.world import World
 
+FEES = "\n[fees]\nenabled = true"
 GAUGES = ("loopstart_live_calls", "loopstart_registrations", "loopstart_up")
 
 
@@ -70,7 +71,7 @@ def test_calls_and_their_api(tmp_path: Path) -> None:
     is killed and comes back, the call process is, and everything ends."""
     net = Net()
     port = free_port(net[2])
-    extra = f'[api]\naddress = "{net[2]}"\nport = {port}\n[sip]\nshutdown_grace_s = 2'
+    extra = f'[api]\naddress = "{net[2]}"\nport = {port}\n[sip]\nshutdown_grace_s = 2{FEES}'
     host = HostProcess(tmp_path, net, ("montreal",), extra=extra)
 
     async def scenario() -> None:
@@ -143,7 +144,7 @@ def test_calls_and_their_api(tmp_path: Path) -> None:
 def test_interrupting_serve_ends_all_of_it(tmp_path: Path) -> None:
     """Its status is that of the process that carries calls, which `serve` became."""
     net = Net()
-    extra = f'[api]\naddress = "{net[2]}"\nport = {free_port(net[2])}'
+    extra = f'[api]\naddress = "{net[2]}"\nport = {free_port(net[2])}{FEES}'
     host = HostProcess(tmp_path, net, ("montreal",), extra=extra)
 
     async def scenario() -> None:
