@@ -75,7 +75,8 @@ def pay(
     payment = f"{provider}:{provider_id}"
     debt_id = DEBTS_FROM - account_id
     before = conn.execute(
-        "SELECT max(iif(credit_id > 0, credit_id, iif(credit_id < ?, ? - credit_id, 0))), "
+        "SELECT max(CASE WHEN credit_id > 0 THEN credit_id "
+        "WHEN credit_id < ? THEN ? - credit_id ELSE 0 END), "
         "sum(amount) FROM movement WHERE debit_id = ? AND key IN (?, ?, ?)",
         (
             DEBTS_FROM,
@@ -201,14 +202,14 @@ _AUDIT: tuple[tuple[str, str], ...] = (
     (
         "account {} shows a balance of {}, its postings sum to {}",
         "SELECT id, balance, coalesce(total, 0) FROM ledger_account LEFT JOIN "
-        "(SELECT account_id, sum(amount) AS total FROM posting GROUP BY account_id) "
+        "(SELECT account_id, sum(amount) AS total FROM posting GROUP BY account_id) AS sums "
         "ON account_id = id WHERE balance <> coalesce(total, 0)",
     ),
     (
         "account {} shows {} held, its pending holds sum to {}",
         "SELECT ledger_account.id, held, coalesce(total, 0) FROM ledger_account LEFT JOIN "
         "(SELECT account_id, sum(amount) AS total FROM hold WHERE state = 'pending' "
-        "GROUP BY account_id) ON account_id = ledger_account.id "
+        "GROUP BY account_id) AS sums ON account_id = ledger_account.id "
         "WHERE held <> coalesce(total, 0)",
     ),
     (
@@ -220,11 +221,12 @@ _AUDIT: tuple[tuple[str, str], ...] = (
         "account {} shows a debt of {}, its postings sum to {}",
         "SELECT id, debt, coalesce(total, 0) FROM ledger_account LEFT JOIN "
         "(SELECT account_id, -sum(amount) AS total FROM posting WHERE account_id <= -1000 "
-        "GROUP BY account_id) ON account_id = -1000 - id WHERE debt <> coalesce(total, 0)",
+        "GROUP BY account_id) AS sums ON account_id = -1000 - id WHERE debt <> coalesce(total, 0)",
     ),
     (
         "deposit {} by {} is {}, but the ledger {} it",
-        "SELECT deposit.id, method, state, iif(moved, 'has', 'lacks') FROM (SELECT *, EXISTS "
+        "SELECT deposit.id, method, state, CASE WHEN moved THEN 'has' ELSE 'lacks' END "
+        "FROM (SELECT *, EXISTS "
         "(SELECT 1 FROM movement WHERE key IN ('payment:' || method || ':' || payment_id, "
         "'debt:' || method || ':' || payment_id)) AS moved FROM deposit) AS deposit "
         "WHERE (state = 'credited') <> moved",
@@ -238,8 +240,10 @@ _AUDIT: tuple[tuple[str, str], ...] = (
     ),
     (
         "hold {} of call {} leg {} is pending, but the call is over",
-        "SELECT hold.sequence, coalesce(call_id, hold.call), leg FROM hold LEFT JOIN call "
-        "ON call.id = hold.call WHERE hold.state = 'pending' AND call.state IS NOT 'open'",
+        "SELECT hold.sequence, coalesce(call_id, CAST(hold.call AS TEXT)), leg FROM hold "
+        "LEFT JOIN call "
+        "ON call.id = hold.call WHERE hold.state = 'pending' AND "
+        "coalesce(call.state, '') <> 'open'",
     ),
     (
         "hold {} of call {} leg {} is {}, but the call is live",
@@ -249,8 +253,10 @@ _AUDIT: tuple[tuple[str, str], ...] = (
     ),
     (
         "channel {} is taken by call {}, which is over",
-        "SELECT key, coalesce(call_id, live_limit.call) FROM live_limit LEFT JOIN call "
-        "ON call.id = live_limit.call WHERE call.state IS NOT 'open'",
+        "SELECT key, coalesce(call_id, CAST(live_limit.call AS TEXT)) FROM live_limit "
+        "LEFT JOIN call "
+        "ON call.id = live_limit.call WHERE "
+        "coalesce(call.state, '') <> 'open'",
     ),
     (
         "CDR of call {} leg {} says {}, the ledger moved {} from account {}",
@@ -269,7 +275,7 @@ _AUDIT: tuple[tuple[str, str], ...] = (
     (
         "CDRs cost {} in all, calls moved {} in the ledger",
         "SELECT cdrs, moved FROM (SELECT (SELECT coalesce(sum(cost), 0) FROM leg) AS cdrs, "
-        "(SELECT coalesce(sum(amount), 0) FROM movement WHERE kind = 'call') AS moved) "
+        "(SELECT coalesce(sum(amount), 0) FROM movement WHERE kind = 'call') AS moved) AS sums "
         "WHERE cdrs <> moved",
     ),
     (
@@ -283,7 +289,7 @@ _AUDIT: tuple[tuple[str, str], ...] = (
     ),
     (
         "fee {} of {} belongs to no month of a DID that was ordered",
-        "SELECT movement.key, movement.amount FROM movement WHERE key GLOB 'fee:did:*' "
+        "SELECT movement.key, movement.amount FROM movement WHERE key LIKE 'fee:did:%' "
         "AND NOT EXISTS (SELECT 1 FROM did_month JOIN did_order ON did_order.id = order_id "
         "WHERE 'fee:did:' || order_id || ':' || month = movement.key "
         "AND did_month.amount = movement.amount AND account_id = movement.debit_id)",
@@ -303,18 +309,19 @@ _AUDIT: tuple[tuple[str, str], ...] = (
     (
         "DID {} names order {}, which is of another number, released or nobody's",
         "SELECT did.number, order_id FROM did LEFT JOIN did_order ON did_order.id = order_id "
-        "WHERE order_id IS NOT NULL AND (did_order.number IS NOT did.number "
+        "WHERE order_id IS NOT NULL AND (coalesce(did_order.number, '') <> did.number "
         "OR released_utc_ms IS NOT NULL)",
     ),
     (
         "day {} of account {} counts {} for call {} leg {}, which {}",
         "SELECT day, day_spend.account_id, day_spend.amount, call_id, day_spend.leg, "
-        "iif(call.state = 'open', 'holds ' || held, 'cost ' || cost) FROM (SELECT *, "
+        "CASE call.state WHEN 'open' THEN 'holds ' || held ELSE 'cost ' || cost END "
+        "FROM (SELECT *, "
         "(SELECT coalesce(sum(amount), 0) FROM hold WHERE hold.call = day_spend.call "
         "AND hold.leg = day_spend.leg AND hold.state = 'pending') AS held FROM day_spend) "
         "AS day_spend JOIN call ON call.id = day_spend.call JOIN leg "
         "ON leg.call = day_spend.call AND leg.leg = day_spend.leg "
-        "WHERE day_spend.amount <> iif(call.state = 'open', held, cost)",
+        "WHERE day_spend.amount <> CASE call.state WHEN 'open' THEN held ELSE cost END",
     ),
 )
 

@@ -533,7 +533,9 @@ def in_use(conn: sqlite3.Connection, key: str) -> int:
 
 def _available(conn: sqlite3.Connection, account_id: int) -> Money:
     found = conn.execute(
-        "SELECT max(0, balance - held - debt) FROM ledger_account WHERE id = ?", (account_id,)
+        "SELECT CASE WHEN balance > held + debt THEN balance - held - debt ELSE 0 END "
+        "FROM ledger_account WHERE id = ?",
+        (account_id,),
     ).fetchone()
     return Money(found[0] if found else 0)
 

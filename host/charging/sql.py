@@ -48,9 +48,9 @@ RESOLVE_ONLY_HOLD = """
 UPDATE hold SET state = ? WHERE call = ? AND leg = ? AND sequence = 0 AND state = 'pending'"""
 # The holds are used up in their order; those that the cost did not reach are void.
 RESOLVE_HOLDS = """
-UPDATE hold SET state = iif((SELECT coalesce(sum(earlier.amount), 0) FROM hold AS earlier
+UPDATE hold SET state = CASE WHEN (SELECT coalesce(sum(earlier.amount), 0) FROM hold AS earlier
     WHERE earlier.call = hold.call AND earlier.leg = hold.leg
-        AND earlier.sequence < hold.sequence) < ?, 'posted', 'void')
+        AND earlier.sequence < hold.sequence) < ? THEN 'posted' ELSE 'void' END
 WHERE call = ? AND leg = ? AND state = 'pending'"""
 UPDATE_LEG = "UPDATE leg SET billed_ms = ?, cost = ? WHERE call = ? AND leg = ?"
 INSERT_MOVEMENT = """
@@ -81,8 +81,8 @@ def facts_query(limits: int, accounts: int) -> str:
     columns = ["(SELECT id FROM call WHERE call_id = ?)"]
     columns += ["(SELECT count(*) FROM live_limit WHERE key = ?)"] * limits
     columns += [
-        "coalesce((SELECT max(0, balance - held - debt) FROM ledger_account "
-        "WHERE id = ? AND kind = 'funds'), 0)"
+        "coalesce((SELECT CASE WHEN balance > held + debt THEN balance - held - debt ELSE 0 END "
+        "FROM ledger_account WHERE id = ? AND kind = 'funds'), 0)"
     ] * accounts
     return "SELECT " + ", ".join(columns)
 
@@ -92,4 +92,4 @@ def live_limit_insert(limits: int) -> str:
     """Take so many places at once."""
     rows = ", ".join(["(?, ?, ?)"] * limits)
     # A leg that names one limit twice takes one place.
-    return f"INSERT OR IGNORE INTO live_limit (key, call, leg) VALUES {rows}"
+    return f"INSERT INTO live_limit (key, call, leg) VALUES {rows} ON CONFLICT DO NOTHING"
