@@ -20,7 +20,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".installed"
 NEEDED = ("libspandsp2",)
 """Debian packages without which the device does not start."""
-INTEROP = ("sip-tester", "baresip-core", "tshark", "multimon-ng", "iaxmodem")
+INTEROP = ("sip-tester", "baresip-core", "tshark", "multimon-ng", "iaxmodem", "postgresql")
 """Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
 PROGRAMS = {
     "sip-tester": "sipp",
@@ -28,6 +28,7 @@ PROGRAMS = {
     "tshark": "tshark",
     "multimon-ng": "multimon-ng",
     "iaxmodem": "iaxmodem",
+    "postgresql": "pg_ctlcluster",
 }
 
 

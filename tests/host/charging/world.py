@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from pathlib import Path
 
@@ -53,8 +54,7 @@ class World:
 
     def account(self, funds: int = 0, name: str = "") -> int:
         row = self.conn.execute(
-            "INSERT INTO account (username) VALUES (coalesce(nullif(?, ''), hex(randomblob(6))))",
-            (name,),
+            "INSERT INTO account (username) VALUES (?)", (name or secrets.token_hex(6),)
         ).lastrowid
         assert row is not None
         if funds:

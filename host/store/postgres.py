@@ -1,0 +1,264 @@
+"""PostgreSQL as the store: several hosts on one database, one balance and one limit for all.
+
+A connection here does what `sqlite3.Connection` does for the rest of the host, and raises the
+same errors, so that charging knows one store. It speaks the SQL of SQLite as far as the two agree;
+`?` and a few words are translated once for each text of a statement.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.adapt import Dumper, Loader
+from psycopg.pq import TransactionStatus
+
+from host.store.sqlite import BUSY_TIMEOUT_MS, SCHEMA_VERSION, StoreError
+
+CONNECT_TIMEOUT_S = 5
+_SCHEMA = Path(__file__).with_name("schema_postgres.sql")
+_WRITERS_LOCK = 0x4C6F6F70
+"""Of the writers of one database, one at a time is between BEGIN IMMEDIATE and COMMIT, as with
+SQLite: each settlement changes the row of the revenue, so that they could not pass each other
+anyway; waiting here instead, they never deadlock, and limits and money are counted as they are."""
+_OPTIONS = (
+    f"-c lock_timeout={BUSY_TIMEOUT_MS} -c statement_timeout={4 * BUSY_TIMEOUT_MS} "
+    # A host that hangs, or whose machine is gone, keeps the others waiting no longer.
+    f"-c idle_in_transaction_session_timeout={2 * BUSY_TIMEOUT_MS} "
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
+    # Durable before it is acknowledged, whatever the server's default is.
+    "-c synchronous_commit=on"
+)
+_WITH_ID = frozenset(
+    (
+        *("account", "call", "caller_filter", "deck", "did_order", "forwarding", "movement"),
+        *("outbox", "ring_group", "sip_uri"),
+    )
+)
+"""Tables that number their rows themselves."""
+_STATEMENTS = {
+    "BEGIN": "BEGIN ISOLATION LEVEL REPEATABLE READ",
+    # READ COMMITTED: what is read after the lock is what the writer before has committed.
+    "BEGIN IMMEDIATE": "BEGIN ISOLATION LEVEL READ COMMITTED",
+}
+_WORDS = re.compile(r"'(?:[^']|'')*'|\?\d*|%| INDEXED BY \w+")
+_INSERT = re.compile(r"\s*INSERT INTO (\w+)")
+
+
+class _Translated(NamedTuple):
+    text: str
+    order: tuple[int, ...] | None
+    """Which parameter stands at each place; None: one after the other."""
+    numbers: bool
+    """It returns the number that the new row was given."""
+
+
+@lru_cache(maxsize=1_024)
+def translate(statement: str) -> _Translated:
+    """SQLite's text of a statement as PostgreSQL and psycopg take it."""
+    order: list[int] = []
+
+    def put(found: re.Match[str]) -> str:
+        word = found[0]
+        if word[0] == "?":
+            order.append(int(word[1:]) - 1 if word[1:] else len(order))
+            return "%s"
+        if word.startswith(" INDEXED"):
+            return ""
+        return word.replace("%", "%%")
+
+    text = _WORDS.sub(put, _STATEMENTS.get(statement, statement))
+    into = _INSERT.match(text)
+    numbers = bool(into and into[1] in _WITH_ID and " RETURNING " not in text)
+    if numbers:
+        text += " RETURNING id"
+    plain = order == list(range(len(order)))
+    return _Translated(text, None if plain else tuple(order), numbers)
+
+
+class PostgresCursor:
+    """What a statement found; iterates over its rows."""
+
+    def __init__(self, cursor: psycopg.Cursor[Any], numbered: bool) -> None:
+        """Of a statement that was run; `numbered` when it returns a new row's number."""
+        self._cursor = cursor
+        self.rowcount = cursor.rowcount
+        self.description = cursor.description
+        self.lastrowid: int | None = None
+        if numbered:
+            for (number,) in cursor:
+                self.lastrowid = number
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        """The rows that are left."""
+        return self._cursor.fetchall()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+
+class PostgresConnection:
+    """One connection; commits each statement by itself, unless BEGIN came before."""
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        """Connect.
+
+        Raises:
+            sqlite3.OperationalError: the server cannot be reached or refuses.
+        """
+        try:
+            self._conn = psycopg.connect(
+                url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=_OPTIONS
+            )
+        except psycopg.Error as error:
+            raise sqlite3.OperationalError(str(error).strip()) from error
+        # The statements of a call are few and come again and again.
+        self._conn.prepare_threshold = 3
+        self._conn.prepared_max = 256
+        adapters = self._conn.adapters
+        adapters.register_dumper(bool, _BoolAsNumber)
+        adapters.register_loader("numeric", _WholeNumber)
+        self.total_changes = 0
+        if read_only:
+            self.execute("SET default_transaction_read_only = on")
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> PostgresCursor:
+        """Run one statement.
+
+        Raises:
+            sqlite3.IntegrityError: a constraint or a trigger forbids it.
+            sqlite3.OperationalError: the database is gone, busy, or asks for another try.
+            sqlite3.Error: anything else.
+        """
+        text, order, numbers = translate(statement)
+        if order is not None:
+            parameters = [parameters[index] for index in order]
+        try:
+            cursor = self._conn.execute(text, parameters)
+            if statement == "BEGIN IMMEDIATE":
+                self._conn.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITERS_LOCK,))
+            if cursor.rowcount > 0:
+                self.total_changes += cursor.rowcount
+            return PostgresCursor(cursor, numbers)
+        except psycopg.Error as error:
+            raise _as_sqlite(error) from error
+
+    def executemany(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run one statement for each row; errors as `execute` has them."""
+        text, order, _ = translate(statement)
+        if order is not None:
+            rows = [[row[index] for index in order] for row in rows]
+        try:
+            self._conn.cursor().executemany(text, rows)
+        except psycopg.Error as error:
+            raise _as_sqlite(error) from error
+
+    @property
+    def in_transaction(self) -> bool:
+        """BEGIN came, and neither COMMIT nor ROLLBACK."""
+        status = self._conn.info.transaction_status
+        return status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
+
+    @property
+    def alive(self) -> bool:
+        """False once the database has gone away: another connection is needed."""
+        return not (self._conn.closed or self._conn.broken)
+
+    def close(self) -> None:
+        """Let go of the database; a transaction that is open is rolled back."""
+        self._conn.close()
+
+
+class _BoolAsNumber(Dumper):
+    """Flags are numbers, 0 and 1, as in SQLite."""
+
+    oid = psycopg.adapters.types["int8"].oid
+
+    def dump(self, obj: object) -> bytes:
+        return b"1" if obj else b"0"
+
+
+class _WholeNumber(Loader):
+    """Sums of numbers are numbers; PostgreSQL makes decimals of them, lest they overflow."""
+
+    def load(self, data: Any) -> int:
+        return int(bytes(data))
+
+
+def _as_sqlite(error: psycopg.Error) -> sqlite3.Error:
+    kind: type[sqlite3.Error] = sqlite3.DatabaseError
+    if isinstance(error, psycopg.IntegrityError):
+        kind = sqlite3.IntegrityError
+    elif isinstance(error, psycopg.OperationalError):
+        kind = sqlite3.OperationalError
+    elif isinstance(error, psycopg.ProgrammingError):
+        kind = sqlite3.ProgrammingError
+    return kind(str(error).strip())
+
+
+def open_postgres(url: str, *, read_only: bool = False) -> PostgresConnection:
+    """Connect to the store, making its schema in a database that is empty.
+
+    Raises:
+        StoreError: it cannot be reached, holds something else or has another schema.
+    """
+    try:
+        conn = PostgresConnection(url, read_only=read_only)
+        try:
+            _check_version(conn, read_only)
+        except BaseException:
+            conn.close()
+            raise
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot use the database {without_secret(url)}: {error}") from error
+    return conn
+
+
+def without_secret(url: str) -> str:
+    """An address as it may stand in a log."""
+    return re.sub(r"(//[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _check_version(conn: PostgresConnection, read_only: bool) -> None:
+    version = _version(conn)
+    if version is None and not read_only:
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            # Another program may have made it while this one waited.
+            version = _version(conn)
+            if version is None:
+                (tables,) = conn.execute(
+                    "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
+                ).fetchone()
+                if tables:
+                    raise StoreError("the database is one of something else: name another")
+                # No parameters: the server takes the whole text at once.
+                conn._conn.execute(_SCHEMA.read_text("utf-8"))
+                conn.execute("INSERT INTO store_version VALUES (?)", (SCHEMA_VERSION,))
+                version = SCHEMA_VERSION
+            conn.execute("COMMIT")
+        except psycopg.Error as error:
+            raise _as_sqlite(error) from error
+    if version != SCHEMA_VERSION:
+        raise StoreError(
+            f"the database has schema {version}, this program needs {SCHEMA_VERSION}"
+            if version is not None
+            else "the database holds no store yet: start the host once"
+        )
+
+
+def _version(conn: PostgresConnection) -> int | None:
+    (there,) = conn.execute("SELECT to_regclass('store_version') IS NOT NULL").fetchone()
+    if not there:
+        return None
+    found = conn.execute("SELECT version FROM store_version").fetchone()
+    return None if found is None else int(found[0])
