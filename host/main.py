@@ -14,7 +14,6 @@ import os
 import pickle
 import secrets
 import signal
-import sqlite3
 import time
 from collections import deque
 from pathlib import Path
@@ -46,7 +45,8 @@ from host.sip.auth import Authenticator
 from host.sip.registrar import Binding, Registrar
 from host.sip.server import SipServer
 from host.sip.transport import Flow, Transports, UdpFlow
-from host.store.sqlite import open_reader
+from host.store.connection import Connection
+from host.store.opening import open_reader
 from host.store.writer import Delivery, GroupCommitWriter
 from host.stored import ignore
 from host.tokens import Tokens
@@ -102,7 +102,7 @@ class Host(Carrying):
         if recovered:
             self.log.warning("recovered", calls=recovered)
         self.writer.call(lambda conn: self.charging.heartbeat(conn, self._now()))
-        reader: sqlite3.Connection = open_reader(settings.database)
+        reader: Connection = open_reader(settings.database)
         self.directory = Directory(
             reader,
             settings.sip.realm,

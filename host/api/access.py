@@ -11,6 +11,7 @@ from typing import NamedTuple
 from host.api.passwords import hashed, token_digest
 from host.charging.values import Now
 from host.numbering.provisioning import ProvisioningError, account_row
+from host.store.connection import Connection
 
 ANYWHERE = "0.0.0.0"
 """Stands for every address, as clients' manuals have it."""
@@ -34,7 +35,7 @@ class Token(NamedTuple):
     made_utc_ms: int
 
 
-def main(conn: sqlite3.Connection, account: str) -> int:
+def main(conn: Connection, account: str) -> int:
     """The number of a main account; a sub-account has no API of its own."""
     number, parent = account_row(conn, account)
     if parent is not None:
@@ -42,7 +43,7 @@ def main(conn: sqlite3.Connection, account: str) -> int:
     return number
 
 
-def set_password(conn: sqlite3.Connection, account: str, password: str) -> None:
+def set_password(conn: Connection, account: str, password: str) -> None:
     """Give a main account a password for the API, in place of the one before."""
     kept = hashed(password, secrets.token_bytes(16))
     conn.execute(
@@ -52,7 +53,7 @@ def set_password(conn: sqlite3.Connection, account: str, password: str) -> None:
     )
 
 
-def enable(conn: sqlite3.Connection, account: str, enabled: bool) -> None:
+def enable(conn: Connection, account: str, enabled: bool) -> None:
     """Let a main account use the API, or not; its password and addresses stay."""
     number = main(conn, account)
     found = conn.execute("SELECT password FROM api_access WHERE account_id = ?", (number,))
@@ -62,7 +63,7 @@ def enable(conn: sqlite3.Connection, account: str, enabled: bool) -> None:
     conn.execute("UPDATE api_access SET enabled = ? WHERE account_id = ?", (int(enabled), number))
 
 
-def set_addresses(conn: sqlite3.Connection, account: str, addresses: list[str]) -> list[str]:
+def set_addresses(conn: Connection, account: str, addresses: list[str]) -> list[str]:
     """Enable these addresses and networks, and no others; answers them as they are kept."""
     number = main(conn, account)
     if len(addresses) > _MOST_ADDRESSES:
@@ -100,7 +101,7 @@ def is_enabled(address: str, networks: list[str]) -> bool:
     )
 
 
-def accesses(conn: sqlite3.Connection) -> list[Access]:
+def accesses(conn: Connection) -> list[Access]:
     """All customers that the API knows."""
     rows = conn.execute(
         "SELECT account.id, username, enabled, password <> '' FROM api_access "
@@ -112,7 +113,7 @@ def accesses(conn: sqlite3.Connection) -> list[Access]:
     ]
 
 
-def networks_of(conn: sqlite3.Connection, account_id: int) -> list[str]:
+def networks_of(conn: Connection, account_id: int) -> list[str]:
     """Where a main account may come from."""
     query = "SELECT network FROM api_address WHERE account_id = ? ORDER BY network"
     return [row[0] for row in conn.execute(query, (account_id,))]
@@ -121,7 +122,7 @@ def networks_of(conn: sqlite3.Connection, account_id: int) -> list[str]:
 # --- operators ---------------------------------------------------------------------------------
 
 
-def add_token(conn: sqlite3.Connection, now: Now, name: str, may_write: bool) -> str:
+def add_token(conn: Connection, now: Now, name: str, may_write: bool) -> str:
     """Make an operator's token; it is told this once."""
     token = f"lsop_{secrets.token_urlsafe(32)}"
     try:
@@ -136,19 +137,19 @@ def add_token(conn: sqlite3.Connection, now: Now, name: str, may_write: bool) ->
     return token
 
 
-def remove_token(conn: sqlite3.Connection, name: str) -> None:
+def remove_token(conn: Connection, name: str) -> None:
     """What was done with it stays; nothing more is."""
     if not conn.execute("DELETE FROM api_token WHERE name = ?", (name,)).rowcount:
         raise ProvisioningError(f"no token {name!r}: `api token list` shows them")
 
 
-def tokens(conn: sqlite3.Connection) -> list[Token]:
+def tokens(conn: Connection) -> list[Token]:
     """All operators' tokens."""
     query = "SELECT name, may_write, made_utc_ms FROM api_token ORDER BY name"
     return [Token(name, bool(write), made) for name, write, made in conn.execute(query)]
 
 
-def token_of(conn: sqlite3.Connection, token: str) -> Token | None:
+def token_of(conn: Connection, token: str) -> Token | None:
     """The token that this is, if it is one."""
     row = conn.execute(
         "SELECT name, may_write, made_utc_ms FROM api_token WHERE digest = ?",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+
+from host.store.connection import Connection
 
 
-def facts(conn: sqlite3.Connection, kind: str, number: int) -> dict[str, str]:
+def facts(conn: Connection, kind: str, number: int) -> dict[str, str]:
     """Of one thing; empty when there are none."""
     row = conn.execute(
         "SELECT facts FROM api_facts WHERE kind = ? AND id = ?", (kind, number)
@@ -14,7 +15,7 @@ def facts(conn: sqlite3.Connection, kind: str, number: int) -> dict[str, str]:
     return dict(json.loads(row[0])) if row else {}
 
 
-def set_facts(conn: sqlite3.Connection, kind: str, number: int, changed: dict[str, str]) -> None:
+def set_facts(conn: Connection, kind: str, number: int, changed: dict[str, str]) -> None:
     """Change those that are named; the others stay."""
     text = json.dumps({**facts(conn, kind, number), **changed})
     conn.execute(
@@ -24,5 +25,5 @@ def set_facts(conn: sqlite3.Connection, kind: str, number: int, changed: dict[st
     )
 
 
-def drop_facts(conn: sqlite3.Connection, kind: str, number: int) -> None:
+def drop_facts(conn: Connection, kind: str, number: int) -> None:
     conn.execute("DELETE FROM api_facts WHERE kind = ? AND id = ?", (kind, number))

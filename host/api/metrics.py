@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from prometheus_client.registry import Collector
 from host.api.services import Services
 from host.charging.values import USD
 from host.control_client import Refused, Unreachable
+from host.store.connection import Connection
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _MONEY = """
@@ -31,7 +31,7 @@ SELECT (SELECT coalesce(sum(held), 0) FROM ledger_account WHERE kind = 'funds'),
 class _Figures(Collector):
     """Made anew for each scrape."""
 
-    def __init__(self, services: Services, conn: sqlite3.Connection) -> None:
+    def __init__(self, services: Services, conn: Connection) -> None:
         self._services = services
         self._conn = conn
 

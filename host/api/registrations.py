@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import NamedTuple
 
 import structlog
 
 from host.api.services import Services
 from host.control_client import Refused, Unreachable
+from host.store.connection import Connection
 
 _STORED = """
 SELECT account_id, username, uri, listener, binding.address, binding.port, expires_utc_ms,
@@ -34,9 +34,7 @@ class Registration(NamedTuple):
     user_agent: str
 
 
-def registrations(
-    services: Services, conn: sqlite3.Connection, account_id: int
-) -> list[Registration]:
+def registrations(services: Services, conn: Connection, account_id: int) -> list[Registration]:
     """All of one account. Those of other hosts, and of this one while it is away, are what the
     store has, which is those over UDP."""
     live: list[Registration] | None = None
@@ -49,9 +47,7 @@ def registrations(
     return [*(live or ()), *(_stored(services, row) for row in rows)]
 
 
-def page(
-    services: Services, conn: sqlite3.Connection, after: int, limit: int
-) -> list[Registration]:
+def page(services: Services, conn: Connection, after: int, limit: int) -> list[Registration]:
     """Of all accounts with a higher number than `after`, some whole ones: at least one, and about
     `limit` registrations; none when there are no more."""
     live: list[Registration] | None = None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 
-from host.store.sqlite import open_reader, open_writer
+from host.store.connection import Connection
+from host.store.opening import open_reader, open_writer
 
 
 class Store:
@@ -16,14 +16,14 @@ class Store:
         self._database = database
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """For reading, at one instant: what other processes write meanwhile is not seen."""
         with contextlib.closing(open_reader(self._database)) as conn:
             conn.execute("BEGIN")
             yield conn
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[Connection]:
         """For writing, in one transaction: all of it, or nothing."""
         with contextlib.closing(open_writer(self._database)) as conn:
             conn.execute("BEGIN IMMEDIATE")
@@ -36,7 +36,7 @@ class Store:
             conn.execute("COMMIT")
 
     @contextlib.contextmanager
-    def importing(self) -> Iterator[sqlite3.Connection]:
+    def importing(self) -> Iterator[Connection]:
         """For an import, which has transactions of its own."""
         with contextlib.closing(open_writer(self._database)) as conn:
             yield conn

@@ -3,10 +3,11 @@ at once."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections import OrderedDict
 from threading import Lock
 from typing import NamedTuple
+
+from host.store.connection import Connection
 
 _MOST = 1_000
 # The first call that is not over yet: those before it change no more.
@@ -37,7 +38,7 @@ class Totals:
         self._known: OrderedDict[int, tuple[int, Sums]] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, conn: sqlite3.Connection, account_id: int) -> Sums:
+    def of(self, conn: Connection, account_id: int) -> Sums:
         """All of a main account's, up to now."""
         (watermark,) = conn.execute(_WATERMARK).fetchone()
         with self._lock:
@@ -52,13 +53,13 @@ class Totals:
         return Sums(*(a + b for a, b in zip(known, rest, strict=True)))
 
 
-def since(conn: sqlite3.Connection, account_id: int, utc_ms: int) -> Sums:
+def since(conn: Connection, account_id: int, utc_ms: int) -> Sums:
     """A main account's, of calls that began then or later."""
     first = first_call(conn, utc_ms)
     return Sums(*conn.execute(_SUMS, (first, 1 << 62, account_id, utc_ms)).fetchone())
 
 
-def first_call(conn: sqlite3.Connection, utc_ms: int) -> int:
+def first_call(conn: Connection, utc_ms: int) -> int:
     """A call's number at which, or after which, all calls stand that began at `utc_ms` or later:
     found by halving, since calls have no index by time."""
     low, high = conn.execute(

@@ -7,10 +7,10 @@ bounds the grant as the balance does. Accounts without limits have no rows.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from host.charging.values import BilledLeg, Money, Now, Reason, Refusal
+from host.store.connection import Connection
 
 _DAY_MS = 86_400_000
 _LEFT = """
@@ -30,7 +30,7 @@ UPDATE day_spend SET amount = (SELECT coalesce(cost, 0) FROM leg
     WHERE leg.call = day_spend.call AND leg.leg = day_spend.leg) WHERE call = ?"""
 
 
-def too_many(conn: sqlite3.Connection, now: Now, legs: Sequence[BilledLeg]) -> Refusal | None:
+def too_many(conn: Connection, now: Now, legs: Sequence[BilledLeg]) -> Refusal | None:
     """A refusal where a number was called as often today as it may be."""
     day = now.utc_ms // _DAY_MS
     for leg in legs:
@@ -42,7 +42,7 @@ def too_many(conn: sqlite3.Connection, now: Now, legs: Sequence[BilledLeg]) -> R
     return None
 
 
-def left(conn: sqlite3.Connection, now: Now, legs: Sequence[BilledLeg]) -> dict[int, Money]:
+def left(conn: Connection, now: Now, legs: Sequence[BilledLeg]) -> dict[int, Money]:
     """What the day's limits leave to each paying account; those without limits are not in it."""
     day = now.utc_ms // _DAY_MS
     found: dict[int, Money] = {}
@@ -53,14 +53,14 @@ def left(conn: sqlite3.Connection, now: Now, legs: Sequence[BilledLeg]) -> dict[
     return found
 
 
-def left_of(conn: sqlite3.Connection, call: int) -> dict[int, Money]:
+def left_of(conn: Connection, call: int) -> dict[int, Money]:
     """The same for the legs of a live call, beyond what they hold; of the day that it began on."""
     return {
         account_id: Money(max(0, rest)) for account_id, rest in conn.execute(_LEFT_OF_CALL, (call,))
     }
 
 
-def note(conn: sqlite3.Connection, now: Now, call: int, legs: Sequence[BilledLeg]) -> None:
+def note(conn: Connection, now: Now, call: int, legs: Sequence[BilledLeg]) -> None:
     """Count a call that was granted; its holds are placed."""
     day = now.utc_ms // _DAY_MS
     for leg in legs:
@@ -79,11 +79,11 @@ def note(conn: sqlite3.Connection, now: Now, call: int, legs: Sequence[BilledLeg
     hold(conn, call)
 
 
-def hold(conn: sqlite3.Connection, call: int) -> None:
+def hold(conn: Connection, call: int) -> None:
     """What a live call holds has changed."""
     conn.execute(_HELD, (call,))
 
 
-def settle(conn: sqlite3.Connection, call: int) -> None:
+def settle(conn: Connection, call: int) -> None:
     """A call is settled: its cost takes the place of its holds."""
     conn.execute(_COST, (call,))

@@ -9,11 +9,11 @@ until it is repaid.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import NamedTuple
 
 from host.charging.rating import charge
 from host.charging.values import Money, Now, Reason, Refusal, Tariff
+from host.store.connection import Connection
 
 REVENUE_ID = -1
 PAYMENTS_ID = -2
@@ -42,7 +42,7 @@ class UnknownAccount(LookupError):
 
 
 def pay(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     account_id: int,
     amount: Money,
@@ -112,7 +112,7 @@ def pay(
 
 
 def move(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     kind: str,
     key: str,
@@ -134,7 +134,7 @@ def move(
 
 
 def take_fee(
-    conn: sqlite3.Connection, now: Now, account_id: int, amount: Money, key: str, note: str = ""
+    conn: Connection, now: Now, account_id: int, amount: Money, key: str, note: str = ""
 ) -> Refusal | None:
     """Move a fee from a main account to revenue, once for each `key`.
 
@@ -157,7 +157,7 @@ def take_fee(
     return None
 
 
-def balance(conn: sqlite3.Connection, account_id: int) -> Balance:
+def balance(conn: Connection, account_id: int) -> Balance:
     """What a main account has.
 
     Raises:
@@ -167,7 +167,7 @@ def balance(conn: sqlite3.Connection, account_id: int) -> Balance:
     return Balance(Money(funds), Money(held), Money(max(0, funds - held - debt)), Money(debt))
 
 
-def _funds(conn: sqlite3.Connection, account_id: int) -> tuple[int, int, int]:
+def _funds(conn: Connection, account_id: int) -> tuple[int, int, int]:
     found: tuple[int, int, int] | None = conn.execute(
         "SELECT balance, held, debt FROM ledger_account WHERE id = ? AND kind = 'funds'",
         (account_id,),
@@ -326,7 +326,7 @@ _AUDIT: tuple[tuple[str, str], ...] = (
 )
 
 
-def check(conn: sqlite3.Connection) -> list[str]:
+def check(conn: Connection) -> list[str]:
     """Audit ledger, holds, channels and CDRs in one snapshot; returns a sentence a fault."""
     own = not conn.in_transaction
     if own:

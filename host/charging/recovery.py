@@ -6,11 +6,11 @@ carried the call, measured on the monotonic clock if the boot is the same, else 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import NamedTuple
 
 from host.charging.values import Ending, LegSettlement, Now
+from host.store.connection import Connection
 
 SETUP_VALIDITY_MS = 300_000
 """Validity of a hold while the call rings: longer than Timer C (RFC 3261, 16.6) of any leg."""
@@ -18,7 +18,7 @@ SETUP_VALIDITY_MS = 300_000
 _CAUSE = 41
 """Q.850: temporary failure."""
 
-Settle = Callable[[sqlite3.Connection, Now, str, int, Ending], tuple[LegSettlement, ...]]
+Settle = Callable[[Connection, Now, str, int, Ending], tuple[LegSettlement, ...]]
 
 
 class Beat(NamedTuple):
@@ -40,7 +40,7 @@ FROM call INDEXED BY call_open LEFT JOIN host ON host.host_id = call.host_id
 WHERE call.state = 'open'"""
 
 
-def heartbeat(conn: sqlite3.Connection, now: Now, host_id: str, boot_id: str) -> None:
+def heartbeat(conn: Connection, now: Now, host_id: str, boot_id: str) -> None:
     """Write the one heartbeat row of a host."""
     conn.execute(
         "INSERT INTO host (host_id, boot_id, utc_ms, mono_ms) VALUES (?, ?, ?, ?) "
@@ -50,7 +50,7 @@ def heartbeat(conn: sqlite3.Connection, now: Now, host_id: str, boot_id: str) ->
     )
 
 
-def recover(conn: sqlite3.Connection, now: Now, host_id: str, settle: Settle) -> int:
+def recover(conn: Connection, now: Now, host_id: str, settle: Settle) -> int:
     """Settle all open calls of a host that has just started, and so carries none."""
     found = conn.execute(_SELECT_OPEN + " AND call.host_id = ?", (host_id,)).fetchall()
     for row in found:
@@ -59,7 +59,7 @@ def recover(conn: sqlite3.Connection, now: Now, host_id: str, settle: Settle) ->
 
 
 def supervise(
-    conn: sqlite3.Connection, now: Now, boot_id: str, beats: dict[str, Beat], settle: Settle
+    conn: Connection, now: Now, boot_id: str, beats: dict[str, Beat], settle: Settle
 ) -> int:
     """Settle open calls of any host that outlived twice the validity of their hold.
 
@@ -93,7 +93,7 @@ def supervise(
 
 
 def _settle_to_heartbeat(
-    conn: sqlite3.Connection, now: Now, row: tuple[object, ...], settle: Settle, why: str
+    conn: Connection, now: Now, row: tuple[object, ...], settle: Settle, why: str
 ) -> None:
     call_id, boot, answered, answered_mono = row[0], row[2], row[5], row[6]
     granted, beat_boot, beat_utc, beat_mono = row[7], row[9], row[10], row[11]

@@ -8,11 +8,11 @@ quota. So the funds stay what the database demands, at least what is held of the
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Literal, NamedTuple
 
 from host.charging.ledger import DEBTS_FROM, PAYMENTS_ID, balance, move
 from host.charging.values import Money, Now, Reason, Refusal
+from host.store.connection import Connection
 
 Kind = Literal["refund", "chargeback"]
 
@@ -26,7 +26,7 @@ class Taken(NamedTuple):
 
 
 def take_back(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     account_id: int,
     amount: Money,
@@ -66,7 +66,7 @@ def take_back(
 
 
 def give_again(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     account_id: int,
     amount: Money,

@@ -6,7 +6,6 @@ connection that it is given, takes the time as an argument, and may be repeated 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from host.charging import days, recovery, sql
@@ -28,6 +27,7 @@ from host.charging.values import (
     Tariff,
 )
 from host.settings import ChargingSettings
+from host.store.connection import Connection
 
 _MAX_TEXT = 256
 """A peer decides what stands in a CDR, not how long it is."""
@@ -55,7 +55,7 @@ class Charging:
 
     def authorize(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         now: Now,
         call: CallFacts,
         legs: tuple[BilledLeg, ...],
@@ -130,7 +130,7 @@ class Charging:
 
     def amend(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         now: Now,
         call_id: str,
         drop: Sequence[int],
@@ -202,7 +202,7 @@ class Charging:
             days.note(conn, now, row, legs)
         return grant
 
-    def _drop(self, conn: sqlite3.Connection, row: int, leg: int) -> None:
+    def _drop(self, conn: Connection, row: int, leg: int) -> None:
         """A leg that the call does not go by."""
         conn.execute(sql.DROP_LEG, (row, leg))
         conn.execute(sql.VOID_HOLDS, (row, leg))
@@ -211,7 +211,7 @@ class Charging:
 
     @staticmethod
     def _insert_legs(
-        conn: sqlite3.Connection,
+        conn: Connection,
         row: int,
         legs: tuple[BilledLeg, ...],
         limits: list[tuple[int, Limit]],
@@ -241,7 +241,7 @@ class Charging:
                 [value for leg_number, limit in limits for value in (limit.key, row, leg_number)],
             )
 
-    def refuse(self, conn: sqlite3.Connection, now: Now, call: CallFacts, refusal: Refusal) -> None:
+    def refuse(self, conn: Connection, now: Now, call: CallFacts, refusal: Refusal) -> None:
         """Write the CDR of a call that was refused: its reason, zero talk, zero cost."""
         conn.execute(
             sql.INSERT_REFUSED,
@@ -255,7 +255,7 @@ class Charging:
 
     def answered(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         now: Now,
         call_id: str,
         carrier: str,
@@ -288,7 +288,7 @@ class Charging:
             ),
         )
 
-    def renew(self, conn: sqlite3.Connection, now: Now, call_id: str) -> Grant:
+    def renew(self, conn: Connection, now: Now, call_id: str) -> Grant:
         """Hold money for more talk (update request).
 
         Without money the grant is final and its quota unchanged. A request that comes again,
@@ -337,7 +337,7 @@ class Charging:
         return grant
 
     def settle(
-        self, conn: sqlite3.Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
+        self, conn: Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
     ) -> tuple[LegSettlement, ...]:
         """End the call (terminate request): post its cost, void the rest, write the CDRs.
 
@@ -401,20 +401,20 @@ class Charging:
             days.settle(conn, row)
         return tuple(settled)
 
-    def heartbeat(self, conn: sqlite3.Connection, now: Now) -> None:
+    def heartbeat(self, conn: Connection, now: Now) -> None:
         """Say durably that this host is alive: after a crash it bills up to here, no further.
 
         The first one of a process comes after `recover`, which needs the last one before.
         """
         recovery.heartbeat(conn, now, self.host_id, self.boot_id)
 
-    def recover(self, conn: sqlite3.Connection, now: Now) -> int:
+    def recover(self, conn: Connection, now: Now) -> int:
         """At start: settle this host's open calls up to its last heartbeat; returns how many."""
         if Rule.RECOVERY in self.rules_off:
             return 0
         return recovery.recover(conn, now, self.host_id, self.settle)
 
-    def supervise(self, conn: sqlite3.Connection, now: Now) -> int:
+    def supervise(self, conn: Connection, now: Now) -> int:
         """Settle calls of any host that nobody renewed within twice their hold's validity.
 
         Each is billed up to its host's last heartbeat. Returns how many there were.
@@ -440,7 +440,7 @@ class Charging:
             return leg._replace(tariff=FREE)
         return leg
 
-    def _answer_again(self, conn: sqlite3.Connection, call_id: str) -> Grant | Refusal:
+    def _answer_again(self, conn: Connection, call_id: str) -> Grant | Refusal:
         state, granted, renew_at, final, reason, detail = conn.execute(
             sql.SELECT_ANSWER, (call_id,)
         ).fetchone()
@@ -449,7 +449,7 @@ class Charging:
         return Grant(granted, renew_at, bool(final))
 
     @staticmethod
-    def _paying(conn: sqlite3.Connection, row: int) -> list[PayingLeg]:
+    def _paying(conn: Connection, row: int) -> list[PayingLeg]:
         """The legs of a call that were not dropped, with what they hold."""
         return [
             PayingLeg(leg, account_id, Tariff(Money(rate), first, step, Money(fee)), Money(held))
@@ -468,7 +468,7 @@ class Charging:
 
     @staticmethod
     def _within_day(
-        conn: sqlite3.Connection,
+        conn: Connection,
         now: Now,
         legs: tuple[BilledLeg, ...],
         available: dict[int, Money],
@@ -486,7 +486,7 @@ class Charging:
 
     def _hold(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         row: int,
         sequence: int,
         holds: Sequence[tuple[PayingLeg, Money]],
@@ -505,7 +505,7 @@ class Charging:
 
     def _post(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         now: Now,
         leg: tuple[int, int, int],
         sequence: int,
@@ -525,13 +525,13 @@ class Charging:
         return cost
 
 
-def in_use(conn: sqlite3.Connection, key: str) -> int:
+def in_use(conn: Connection, key: str) -> int:
     """How many live legs bear the limit `key`."""
     (count,) = conn.execute("SELECT count(*) FROM live_limit WHERE key = ?", (key,)).fetchone()
     return int(count)
 
 
-def _available(conn: sqlite3.Connection, account_id: int) -> Money:
+def _available(conn: Connection, account_id: int) -> Money:
     found = conn.execute(
         "SELECT CASE WHEN balance > held + debt THEN balance - held - debt ELSE 0 END "
         "FROM ledger_account WHERE id = ?",

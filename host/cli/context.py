@@ -16,7 +16,9 @@ from host.cli.output import Row, fail
 from host.numbering.deck_csv import DeckError
 from host.numbering.provisioning import ProvisioningError, seed
 from host.settings import Settings
-from host.store.sqlite import StoreError, open_reader, open_writer
+from host.store.connection import Connection
+from host.store.opening import open_reader, open_writer
+from host.store.sqlite import StoreError
 
 
 @dataclass(slots=True)
@@ -29,7 +31,7 @@ class Context:
     """The file that the settings came from."""
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[Connection]:
         """The store in one transaction: all that the command does, or nothing."""
         with self.store() as conn:
             conn.execute("BEGIN IMMEDIATE")
@@ -42,14 +44,14 @@ class Context:
             conn.execute("COMMIT")
 
     @contextlib.contextmanager
-    def store(self) -> Iterator[sqlite3.Connection]:
+    def store(self) -> Iterator[Connection]:
         """The store for writing, made ready at its first use; no transaction is open."""
         with _sentences(), contextlib.closing(open_writer(self.settings.database)) as conn:
             seed(conn)
             yield conn
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """The store for reading."""
         if not Path(self.settings.database).exists():
             with self.store():
@@ -63,7 +65,7 @@ def now() -> Now:
     return Now(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
 
 
-def rows_of(conn: sqlite3.Connection, query: str, values: Any = ()) -> list[Row]:
+def rows_of(conn: Connection, query: str, values: Any = ()) -> list[Row]:
     """Rows by column name."""
     cursor = conn.execute(query, values)
     names = [column[0] for column in cursor.description]

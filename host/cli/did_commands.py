@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from host.cli.context import Context, now, rows_of
 from host.cli.output import fail, say, show, utc
 from host.control_client import Refused, Unreachable, ask
 from host.numbering import dids, orders, pop_match
+from host.store.connection import Connection
 
 _To = Annotated[str, typer.Argument(help="account:NAME, fwd:ID, sip:ID, grp:ID, sys:busy, none:")]
 _Busy = Annotated[str | None, typer.Option(help="Instead, when that is busy.")]
@@ -149,7 +149,7 @@ def did_check(
         raise typer.Exit(1)
 
 
-def registered(env: Context, conn: sqlite3.Connection) -> dict[int, set[str]]:
+def registered(env: Context, conn: Connection) -> dict[int, set[str]]:
     """POPs that accounts are registered at: what the store has of each host, and what the one on
     this machine says, which knows of those over TCP, too."""
     at = {f"{one.address}:{one.port}": one.pop for one in env.settings.listeners}

@@ -16,7 +16,9 @@ from host.cli.output import fail, show
 from host.funds.alerts import queue
 from host.logs import configure
 from host.numbering.orders import FeeTerms, Step, run_fees
-from host.store.sqlite import StoreError, open_writer
+from host.store.connection import Connection
+from host.store.opening import open_writer
+from host.store.sqlite import StoreError
 
 fees = typer.Typer(no_args_is_help=True, help="Monthly fees of DIDs.")
 
@@ -64,7 +66,7 @@ def fees_run(
     show(rows, columns, as_json=env.json, empty="no fee is due")
 
 
-def _until_stopped(conn: sqlite3.Connection, terms: FeeTerms, poll_s: int) -> None:
+def _until_stopped(conn: Connection, terms: FeeTerms, poll_s: int) -> None:
     log = structlog.get_logger("fees")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import signal
-import sqlite3
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -20,6 +19,7 @@ from host.funds import deposits, methods, refunds
 from host.funds.deposits import Deposit, Outcome
 from host.funds.notices import Notice, PaymentProvider, ProviderError, Returned, Undone
 from host.logs import configure
+from host.store.connection import Connection
 
 deposit = typer.Typer(no_args_is_help=True, help="Payments by card and PayPal.")
 transactions = typer.Typer(no_args_is_help=True, help="What moved a customer's money.")
@@ -308,7 +308,7 @@ def show_methods(env: Context) -> None:
     show(rows, columns, as_json=env.json, empty="")
 
 
-def main_account(conn: sqlite3.Connection, username: str) -> int:
+def main_account(conn: Connection, username: str) -> int:
     """The account that pays for this one; ends the command if there is none."""
     row = conn.execute(
         "SELECT coalesce(parent_id, id) FROM account WHERE username = ?", (username,)
@@ -351,7 +351,7 @@ def _provider(env: Context, name: str) -> PaymentProvider:
         fail(f"{error}; `pay methods` shows what is there")
 
 
-def _find(conn: sqlite3.Connection, name: str) -> Deposit:
+def _find(conn: Connection, name: str) -> Deposit:
     found = deposits.find(conn, name)
     if found is None:
         fail(f"no deposit {name!r}: `deposit list` shows them")

@@ -17,7 +17,8 @@ from host.cli.funds import main_account, parse_usd_or_fail
 from host.cli.output import fail, say, show, show_one
 from host.funds import alerts
 from host.logs import configure
-from host.store.sqlite import StoreError, open_writer
+from host.store.opening import open_writer
+from host.store.sqlite import StoreError
 
 PASSWORD = "LOOPSTART_SMTP_PASSWORD"
 

@@ -7,11 +7,11 @@ threshold, so that none is lost and the path of calls does nothing more for it.
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import Any, NamedTuple
 
 from host.charging.ledger import balance
 from host.charging.values import Money, Now
+from host.store.connection import Connection
 
 LANGUAGES = ("en", "fr", "es")
 _LONGEST_ADDRESS = 254
@@ -28,7 +28,7 @@ class Alert(NamedTuple):
 
 
 def set_alert(
-    conn: sqlite3.Connection,
+    conn: Connection,
     account_id: int,
     *,
     threshold: Money | None = None,
@@ -70,7 +70,7 @@ def set_alert(
     return after
 
 
-def alert(conn: sqlite3.Connection, account_id: int) -> Alert:
+def alert(conn: Connection, account_id: int) -> Alert:
     """A main account's alert.
 
     Raises:
@@ -86,7 +86,7 @@ def alert(conn: sqlite3.Connection, account_id: int) -> Alert:
 
 
 def queue(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     account_id: int,
     kind: str,

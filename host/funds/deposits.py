@@ -6,7 +6,6 @@ A payment is credited once by the provider's id of it, which is the key of its m
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Literal, NamedTuple
 
 from host.charging import ledger
@@ -15,6 +14,7 @@ from host.charging.payments import TERMS, fee_of
 from host.charging.values import Money, Now
 from host.funds import refunds
 from host.funds.notices import CENT, CURRENCY, Failed, Notice, Paid, Returned
+from host.store.connection import Connection, Cursor
 
 PROVIDED = ("card", "paypal")
 """Ways to pay that a provider stands behind."""
@@ -51,7 +51,7 @@ _SELECT = (
 
 
 def open_deposit(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     deposit_id: str,
     method: str,
@@ -85,23 +85,23 @@ def open_deposit(
     return found
 
 
-def set_reference(conn: sqlite3.Connection, deposit_id: str, reference: str) -> None:
+def set_reference(conn: Connection, deposit_id: str, reference: str) -> None:
     """Keep the provider's id of the session or order."""
     conn.execute("UPDATE deposit SET reference = ? WHERE id = ?", (reference, deposit_id))
 
 
-def by_id(conn: sqlite3.Connection, deposit_id: str) -> Deposit | None:
+def by_id(conn: Connection, deposit_id: str) -> Deposit | None:
     """A deposit by our id."""
     return _one(conn.execute(_SELECT + "id = ?", (deposit_id,)))
 
 
-def by_payment(conn: sqlite3.Connection, method: str, payment_id: str) -> Deposit | None:
+def by_payment(conn: Connection, method: str, payment_id: str) -> Deposit | None:
     """A deposit by the provider's id of the money."""
     query = _SELECT + "method = ? AND payment_id = ?"
     return _one(conn.execute(query, (method, payment_id)))
 
 
-def find(conn: sqlite3.Connection, name: str) -> Deposit | None:
+def find(conn: Connection, name: str) -> Deposit | None:
     """A deposit by our id or by the provider's.
 
     Raises:
@@ -116,7 +116,7 @@ def find(conn: sqlite3.Connection, name: str) -> Deposit | None:
     return Deposit(*rows[0]) if rows else None
 
 
-def apply(conn: sqlite3.Connection, now: Now, notice: Notice) -> Outcome:
+def apply(conn: Connection, now: Now, notice: Notice) -> Outcome:
     """Do what a provider's notice says, once, whatever came before it."""
     if isinstance(notice, Paid):
         return _paid(conn, now, notice)
@@ -130,7 +130,7 @@ def apply(conn: sqlite3.Connection, now: Now, notice: Notice) -> Outcome:
 
 
 def credit_by_hand(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     account_id: int,
     method: str,
@@ -163,7 +163,7 @@ def credit_by_hand(
 
 
 def confirm_wire(
-    conn: sqlite3.Connection, now: Now, wire_id: str, received: Money | None, payment_id: str = ""
+    conn: Connection, now: Now, wire_id: str, received: Money | None, payment_id: str = ""
 ) -> Outcome:
     """An operator saw a wire on the bank's statement: credit what was received, less the fee.
 
@@ -198,7 +198,7 @@ def confirm_wire(
     return _credit(conn, now, wire, payment_id, received)
 
 
-def reject_wire(conn: sqlite3.Connection, now: Now, wire_id: str, why: str) -> Outcome:
+def reject_wire(conn: Connection, now: Now, wire_id: str, why: str) -> Outcome:
     """A wire did not come, or goes back.
 
     Raises:
@@ -213,7 +213,7 @@ def reject_wire(conn: sqlite3.Connection, now: Now, wire_id: str, why: str) -> O
     return Outcome("failed", why, wire.account_id)
 
 
-def _paid(conn: sqlite3.Connection, now: Now, notice: Paid) -> Outcome:
+def _paid(conn: Connection, now: Now, notice: Paid) -> Outcome:
     found = by_payment(conn, notice.method, notice.payment_id)
     if found is not None:
         if found.state in ("credited", "review"):
@@ -255,7 +255,7 @@ def _paid(conn: sqlite3.Connection, now: Now, notice: Paid) -> Outcome:
     return _credit(conn, now, found, notice.payment_id, notice.amount)
 
 
-def _failed(conn: sqlite3.Connection, now: Now, notice: Failed) -> Outcome:
+def _failed(conn: Connection, now: Now, notice: Failed) -> Outcome:
     found = by_id(conn, notice.deposit_id)
     if found is None or found.method != notice.method:
         return Outcome("unknown", f"no deposit {notice.deposit_id}")
@@ -267,7 +267,7 @@ def _failed(conn: sqlite3.Connection, now: Now, notice: Failed) -> Outcome:
 
 
 def _credit(
-    conn: sqlite3.Connection, now: Now, deposit: Deposit, payment_id: str, amount: Money
+    conn: Connection, now: Now, deposit: Deposit, payment_id: str, amount: Money
 ) -> Outcome:
     fee = fee_of(deposit.method, amount)
     text = f"{format_usd(amount)} USD by {deposit.method}"
@@ -280,7 +280,7 @@ def _credit(
 
 
 def _set_credited(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     deposit_id: str,
     amount: Money,
@@ -295,20 +295,20 @@ def _set_credited(
     )
 
 
-def _set_state(conn: sqlite3.Connection, now: Now, deposit_id: str, state: str, note: str) -> None:
+def _set_state(conn: Connection, now: Now, deposit_id: str, state: str, note: str) -> None:
     conn.execute(
         "UPDATE deposit SET state = ?, note = ?, changed_utc_ms = ? WHERE id = ?",
         (state, note[:200], now.utc_ms, deposit_id),
     )
 
 
-def _wire(conn: sqlite3.Connection, wire_id: str) -> Deposit:
+def _wire(conn: Connection, wire_id: str) -> Deposit:
     found = by_id(conn, wire_id)
     if found is None or found.method != "wire":
         raise ValueError(f"no wire {wire_id!r}: `wire list` shows them")
     return found
 
 
-def _one(cursor: sqlite3.Cursor) -> Deposit | None:
+def _one(cursor: Cursor) -> Deposit | None:
     row = cursor.fetchone()
     return Deposit(*row) if row else None

@@ -7,13 +7,13 @@ notice of one that comes before the payment's own is kept until then.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from host.charging.money import format_usd
 from host.charging.returns import Kind, give_again, take_back
 from host.charging.values import Money, Now, Refusal
 from host.funds.notices import Returned, Undone
+from host.store.connection import Connection
 
 if TYPE_CHECKING:
     from host.funds.deposits import Deposit
@@ -41,7 +41,7 @@ class Return(NamedTuple):
     reference: str
 
 
-def find(conn: sqlite3.Connection, method: str, return_id: str) -> Return | None:
+def find(conn: Connection, method: str, return_id: str) -> Return | None:
     """A return by its id."""
     row = conn.execute(
         "SELECT method, id, kind, payment_id, amount, state, from_funds, from_debt, reference "
@@ -51,7 +51,7 @@ def find(conn: sqlite3.Connection, method: str, return_id: str) -> Return | None
     return Return(*row) if row else None
 
 
-def remaining(conn: sqlite3.Connection, deposit: Deposit) -> Money:
+def remaining(conn: Connection, deposit: Deposit) -> Money:
     """What of a deposit has not gone back."""
     (gone,) = conn.execute(
         "SELECT coalesce(sum(from_funds + from_debt), 0) FROM payment_return "
@@ -62,7 +62,7 @@ def remaining(conn: sqlite3.Connection, deposit: Deposit) -> Money:
 
 
 def ask(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     deposit: Deposit,
     amount: Money | None,
@@ -113,7 +113,7 @@ def ask(
     return made
 
 
-def done(conn: sqlite3.Connection, method: str, return_id: str, reference: str) -> None:
+def done(conn: Connection, method: str, return_id: str, reference: str) -> None:
     """The provider sent the money of a refund of ours."""
     conn.execute(
         "UPDATE payment_return SET state = 'done', reference = ? "
@@ -122,7 +122,7 @@ def done(conn: sqlite3.Connection, method: str, return_id: str, reference: str) 
     )
 
 
-def returned(conn: sqlite3.Connection, now: Now, notice: Returned, deposit: Deposit | None) -> Done:
+def returned(conn: Connection, now: Now, notice: Returned, deposit: Deposit | None) -> Done:
     """A provider tells that money went back."""
     found = find(conn, notice.method, notice.own_id or notice.return_id)
     account = deposit.account_id if deposit else 0
@@ -147,7 +147,7 @@ def returned(conn: sqlite3.Connection, now: Now, notice: Returned, deposit: Depo
     return _post(conn, now, made, deposit)
 
 
-def undone(conn: sqlite3.Connection, now: Now, notice: Undone, deposit: Deposit | None) -> Done:
+def undone(conn: Connection, now: Now, notice: Undone, deposit: Deposit | None) -> Done:
     """A refund failed, or a dispute was won: the customer has the money again."""
     return_id = notice.own_id or notice.return_id
     account = deposit.account_id if deposit else 0
@@ -173,13 +173,13 @@ def undone(conn: sqlite3.Connection, now: Now, notice: Undone, deposit: Deposit 
     return Done("undone", f"{format_usd(amount)} USD of {found.kind} {found.id}", account)
 
 
-def catch_up(conn: sqlite3.Connection, now: Now, deposit: Deposit | None) -> None:
+def catch_up(conn: Connection, now: Now, deposit: Deposit | None) -> None:
     """Post what went back of a payment before it was credited."""
     assert deposit is not None
     _post_all(conn, now, deposit, "state = 'early'")
 
 
-def _post_all(conn: sqlite3.Connection, now: Now, deposit: Deposit, condition: str) -> None:
+def _post_all(conn: Connection, now: Now, deposit: Deposit, condition: str) -> None:
     rows = conn.execute(
         f"SELECT id FROM payment_return WHERE method = ? AND payment_id = ? AND {condition} "
         "ORDER BY utc_ms, id",
@@ -191,7 +191,7 @@ def _post_all(conn: sqlite3.Connection, now: Now, deposit: Deposit, condition: s
         _post(conn, now, found, deposit)
 
 
-def _post(conn: sqlite3.Connection, now: Now, found: Return, deposit: Deposit) -> Done:
+def _post(conn: Connection, now: Now, found: Return, deposit: Deposit) -> Done:
     before = found.from_funds + found.from_debt
     amount = Money(min(found.amount - before, remaining(conn, deposit)))
     note = ""
@@ -212,7 +212,7 @@ def _post(conn: sqlite3.Connection, now: Now, found: Return, deposit: Deposit) -
     return Done("returned", text, deposit.account_id)
 
 
-def _insert(conn: sqlite3.Connection, now: Now, made: Return, note: str) -> None:
+def _insert(conn: Connection, now: Now, made: Return, note: str) -> None:
     conn.execute(
         "INSERT INTO payment_return (method, id, kind, payment_id, amount, state, from_funds, "
         "from_debt, reference, utc_ms, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -220,7 +220,7 @@ def _insert(conn: sqlite3.Connection, now: Now, made: Return, note: str) -> None
     )
 
 
-def _set(conn: sqlite3.Connection, found: Return, note: str = "") -> None:
+def _set(conn: Connection, found: Return, note: str = "") -> None:
     conn.execute(
         "UPDATE payment_return SET state = ?, from_funds = ?, from_debt = ?, "
         "note = iif(? = '', note, ?) WHERE method = ? AND id = ?",

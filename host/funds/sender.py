@@ -20,6 +20,7 @@ import structlog
 
 from host.funds.letters import Letter, compose
 from host.settings import MailSettings
+from host.store.connection import Connection
 
 RETRY_S = (60, 300, 900, 3_600)
 """Waits after the first tries; the last one stands for all later ones."""
@@ -62,7 +63,7 @@ class MailSender:
 
     def __init__(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         settings: MailSettings,
         password: str = "",
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,

@@ -6,7 +6,6 @@ POST /card and /paypal, a thread a request and a few at once; everything else is
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,8 @@ from host.charging.values import Now
 from host.funds.deposits import Outcome
 from host.funds.notices import PaymentProvider
 from host.funds.webhooks import MAX_BODY, Reply, receive
-from host.store.sqlite import open_writer
+from host.store.connection import Connection
+from host.store.opening import open_writer
 
 MOST_AT_ONCE = 8
 """Requests; more get 503 and come again."""
@@ -72,7 +72,7 @@ class WebhookServer(ThreadingHTTPServer):
         )
         return reply
 
-    def _transact(self, operation: Callable[[sqlite3.Connection], Outcome]) -> Outcome:
+    def _transact(self, operation: Callable[[Connection], Outcome]) -> Outcome:
         with contextlib.closing(open_writer(self._database)) as conn:
             conn.execute("BEGIN IMMEDIATE")
             # Closing without COMMIT undoes it.

@@ -16,11 +16,12 @@ from host.charging.values import Now
 from host.funds import deposits
 from host.funds.deposits import Outcome
 from host.funds.notices import Approved, NotGenuine, PaymentProvider, ProviderError
+from host.store.connection import Connection
 from host.store.sqlite import StoreError
 
 MAX_BODY = 262_144
 """Octets; a shell need not read more."""
-Transact = Callable[[Callable[[sqlite3.Connection], Outcome]], Outcome]
+Transact = Callable[[Callable[[Connection], Outcome]], Outcome]
 """Runs an operation in one transaction and returns once it is durable."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from ipaddress import ip_network
 from typing import Any
 
@@ -10,6 +9,7 @@ from host.charging.values import DayLimit, Money, Reason, Refusal
 from host.numbering.countries import country_of
 from host.numbering.e164 import is_international
 from host.numbering.values import FREELY, Account, Bounds, Route
+from host.store.connection import Connection
 
 COLUMNS = (
     "protocol, codecs, route_us, route_canada, route_international, own_channels, networks, pops, "
@@ -19,7 +19,7 @@ _NONE = ("any", "", "", "", "", None, "", "", "", None, None, None, None)
 _FROM_MAIN = "max_per_minute, max_call_s, daily_spend, daily_to_one_number"
 
 
-def read_bounds(conn: sqlite3.Connection, ids: tuple[int, int], row: tuple[Any, ...]) -> Bounds:
+def read_bounds(conn: Connection, ids: tuple[int, int], row: tuple[Any, ...]) -> Bounds:
     """The bounds of an account.
 
     Args:

@@ -9,6 +9,7 @@ import ipaddress
 import sqlite3
 
 from host.numbering.e164 import normalise
+from host.store.connection import Connection
 
 
 class ProvisioningError(ValueError):
@@ -19,7 +20,7 @@ class NotEnoughFunds(ProvisioningError):
     """A fee is due at once, and the balance does not cover it; nothing was changed."""
 
 
-def account_row(conn: sqlite3.Connection, username: str) -> tuple[int, int | None]:
+def account_row(conn: Connection, username: str) -> tuple[int, int | None]:
     """Number of an account, and of its main account if it is a sub-account."""
     found: tuple[int, int | None] | None = conn.execute(
         "SELECT id, parent_id FROM account WHERE username = ?", (username,)
@@ -29,7 +30,7 @@ def account_row(conn: sqlite3.Connection, username: str) -> tuple[int, int | Non
     return found
 
 
-def main_row(conn: sqlite3.Connection, username: str) -> int:
+def main_row(conn: Connection, username: str) -> int:
     """Number of the main account that this account is, or belongs to."""
     number, parent = account_row(conn, username)
     return number if parent is None else parent
@@ -74,7 +75,7 @@ def networks_of(text: str) -> str:
     return ",".join(dict.fromkeys(networks))
 
 
-def known_pop(conn: sqlite3.Connection, pop: str) -> str:
+def known_pop(conn: Connection, pop: str) -> str:
     """A POP that there is."""
     if conn.execute("SELECT 1 FROM pop WHERE name = ?", (pop,)).fetchone() is None:
         raise ProvisioningError(f"no POP {pop!r}: add it by `pop add {pop}` first")

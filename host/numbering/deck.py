@@ -16,6 +16,7 @@ from typing import NamedTuple
 from host.numbering.deck_csv import DeckError, DeckReader, Faults
 from host.numbering.rate_index import Builder
 from host.numbering.rates import CUSTOMERS, Deck, in_force, ready_decks
+from host.store.connection import Connection
 
 DEFAULT_DECK = Path(__file__).parent / "decks" / "default.csv"
 
@@ -45,7 +46,7 @@ class Imported(NamedTuple):
 
 
 def import_deck(
-    conn: sqlite3.Connection,
+    conn: Connection,
     lines: Iterable[str],
     *,
     utc_ms: Callable[[], int],
@@ -111,7 +112,7 @@ def import_deck(
     return Imported(deck, count * len(reader.routes), load.written, effective, later)
 
 
-def withdraw(conn: sqlite3.Connection, deck: int, utc_ms: int) -> Deck | None:
+def withdraw(conn: Connection, deck: int, utc_ms: int) -> Deck | None:
     """Take back a deck: one that has not taken force, or the one in force, whose place the one
     before it takes, which is returned. Its rates go with the next import.
 
@@ -133,7 +134,7 @@ def withdraw(conn: sqlite3.Connection, deck: int, utc_ms: int) -> Deck | None:
 # --- the file, sorted beside the store ---------------------------------------------------------
 
 
-def _staging() -> sqlite3.Connection:
+def _staging() -> Connection:
     """A database on disk that goes with its connection."""
     staged = sqlite3.connect("", isolation_level=None)
     staged.execute("PRAGMA cache_size = -16000")
@@ -146,7 +147,7 @@ def _staging() -> sqlite3.Connection:
     return staged
 
 
-def _stage(staged: sqlite3.Connection, reader: DeckReader) -> int:
+def _stage(staged: Connection, reader: DeckReader) -> int:
     """Read the whole file; answers how many lines have rates.
 
     Raises:
@@ -175,14 +176,14 @@ def _stage(staged: sqlite3.Connection, reader: DeckReader) -> int:
     return int(count)
 
 
-def _staged_rows(staged: sqlite3.Connection, price: int) -> Iterator[_Values]:
+def _staged_rows(staged: Connection, price: int) -> Iterator[_Values]:
     yield from staged.execute(
         f"SELECT prefix, destination, price_{price}, first_s, step_s, connect_fee, carriers "
         "FROM sorted ORDER BY rowid"
     )
 
 
-def _stored_rows(conn: sqlite3.Connection, deck: int, route: str) -> Iterator[_Values]:
+def _stored_rows(conn: Connection, deck: int, route: str) -> Iterator[_Values]:
     """Rates of a deck in order, some at a time: a long read would keep the log from being
     copied into the file."""
     last = ""
@@ -229,7 +230,7 @@ class _Base(NamedTuple):
 
 
 def _begin(
-    conn: sqlite3.Connection,
+    conn: Connection,
     utc_ms: Callable[[], int],
     name: str,
     carrier: str,
@@ -265,7 +266,7 @@ def _begin(
     return deck, base
 
 
-def _base(conn: sqlite3.Connection, carrier: str, utc_ms: int) -> _Base | None:
+def _base(conn: Connection, carrier: str, utc_ms: int) -> _Base | None:
     for deck in in_force(ready_decks(conn), utc_ms):
         if deck.carrier == carrier:
             (rates,) = conn.execute("SELECT rates FROM deck WHERE id = ?", (deck.id,)).fetchone()
@@ -278,7 +279,7 @@ class _Load:
 
     def __init__(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         deck: int,
         utc_ms: Callable[[], int],
         progress: Callable[[int, int], None],
@@ -330,7 +331,7 @@ class _Load:
 
 
 def _ready(
-    conn: sqlite3.Connection,
+    conn: Connection,
     load: _Load,
     utc_ms: Callable[[], int],
     carrier: str,
@@ -357,14 +358,14 @@ def _ready(
     return effective
 
 
-def _abandon(conn: sqlite3.Connection, deck: int) -> None:
+def _abandon(conn: Connection, deck: int) -> None:
     if conn.in_transaction:
         conn.execute("ROLLBACK")
     conn.execute("PRAGMA synchronous = FULL")
     conn.execute("UPDATE deck SET state = 'withdrawn' WHERE id = ? AND state = 'loading'", (deck,))
 
 
-def _drop_superseded(conn: sqlite3.Connection, utc_ms: int, carrier: str) -> None:
+def _drop_superseded(conn: Connection, utc_ms: int, carrier: str) -> None:
     """The deck in force and the one before it stay, and those to come; older ones go."""
     with transaction(conn):
         for (deck,) in conn.execute(
@@ -375,7 +376,7 @@ def _drop_superseded(conn: sqlite3.Connection, utc_ms: int, carrier: str) -> Non
             conn.execute("UPDATE deck SET state = 'dropped' WHERE id = ?", (deck,))
 
 
-def _purge(conn: sqlite3.Connection, deck: int, give_way: Callable[[], None]) -> None:
+def _purge(conn: Connection, deck: int, give_way: Callable[[], None]) -> None:
     """Remove the rates of decks that are not and will not be in force."""
     gone = conn.execute(
         "SELECT id FROM deck WHERE state IN ('withdrawn', 'dropped') AND id <> ? "
@@ -402,7 +403,7 @@ def _purge(conn: sqlite3.Connection, deck: int, give_way: Callable[[], None]) ->
 class transaction:
     """BEGIN IMMEDIATE, then COMMIT, or ROLLBACK on any exception; within another, nothing."""
 
-    def __init__(self, conn: sqlite3.Connection) -> None:
+    def __init__(self, conn: Connection) -> None:
         self._conn = conn
         self._own = not conn.in_transaction
 

@@ -4,12 +4,12 @@ write side, and lists. Each belongs to one main account, which is named by any o
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from host.numbering.checks import ProvisioningError, main_row, number_of
 from host.numbering.routings import checked_routing, parse_routing, unused
+from host.store.connection import Connection, Cursor
 
 MOST_MEMBERS = 16
 """Of a ring group: so many devices one call may ring."""
@@ -57,7 +57,7 @@ class RingGroup(NamedTuple):
 
 
 def set_forwarding(
-    conn: sqlite3.Connection,
+    conn: Connection,
     account: str,
     number: str,
     *,
@@ -84,12 +84,12 @@ def set_forwarding(
     return _changed(changed, id, "forward", "forward list")
 
 
-def remove_forwarding(conn: sqlite3.Connection, account: str, id: int) -> None:
+def remove_forwarding(conn: Connection, account: str, id: int) -> None:
     """Remove a forward that nothing goes to."""
     _remove(conn, account, id, "forwarding", "fwd", "forward", "forward list")
 
 
-def forwardings(conn: sqlite3.Connection, account: str = "") -> list[Forwarding]:
+def forwardings(conn: Connection, account: str = "") -> list[Forwarding]:
     """All of one customer, or of all."""
     return [
         Forwarding(*row)
@@ -103,7 +103,7 @@ def forwardings(conn: sqlite3.Connection, account: str = "") -> list[Forwarding]
 
 
 def set_sip_uri(
-    conn: sqlite3.Connection,
+    conn: Connection,
     account: str,
     uri: str,
     *,
@@ -128,12 +128,12 @@ def set_sip_uri(
     return _changed(changed, id, "SIP URI", "sip-uri list")
 
 
-def remove_sip_uri(conn: sqlite3.Connection, account: str, id: int) -> None:
+def remove_sip_uri(conn: Connection, account: str, id: int) -> None:
     """Remove a SIP URI that nothing goes to."""
     _remove(conn, account, id, "sip_uri", "sip", "SIP URI", "sip-uri list")
 
 
-def sip_uris(conn: sqlite3.Connection, account: str = "") -> list[SipUri]:
+def sip_uris(conn: Connection, account: str = "") -> list[SipUri]:
     """All of one customer, or of all."""
     return [
         SipUri(*row)
@@ -147,7 +147,7 @@ def sip_uris(conn: sqlite3.Connection, account: str = "") -> list[SipUri]:
 
 
 def set_ring_group(
-    conn: sqlite3.Connection,
+    conn: Connection,
     account: str,
     name: str,
     members: Sequence[Member],
@@ -189,12 +189,12 @@ def set_ring_group(
     return id
 
 
-def remove_ring_group(conn: sqlite3.Connection, account: str, id: int) -> None:
+def remove_ring_group(conn: Connection, account: str, id: int) -> None:
     """Remove a ring group that nothing goes to."""
     _remove(conn, account, id, "ring_group", "grp", "ring group", "ring-group list")
 
 
-def ring_groups(conn: sqlite3.Connection, account: str = "") -> list[RingGroup]:
+def ring_groups(conn: Connection, account: str = "") -> list[RingGroup]:
     """All of one customer, or of all."""
     rows = conn.execute(
         "SELECT ring_group.id, username, name FROM ring_group JOIN account "
@@ -204,7 +204,7 @@ def ring_groups(conn: sqlite3.Connection, account: str = "") -> list[RingGroup]:
     return [RingGroup(id, owner, name, members_of(conn, id)) for id, owner, name in rows]
 
 
-def members_of(conn: sqlite3.Connection, group_id: int) -> tuple[Member, ...]:
+def members_of(conn: Connection, group_id: int) -> tuple[Member, ...]:
     """Whom a ring group rings, in order."""
     return tuple(
         Member(*row)
@@ -215,7 +215,7 @@ def members_of(conn: sqlite3.Connection, group_id: int) -> tuple[Member, ...]:
     )
 
 
-def _main_name(conn: sqlite3.Connection, account: str) -> str:
+def _main_name(conn: Connection, account: str) -> str:
     """User name of the main account of `account`; empty for all."""
     if not account:
         return ""
@@ -224,19 +224,19 @@ def _main_name(conn: sqlite3.Connection, account: str) -> str:
     return str(name)
 
 
-def _added(cursor: sqlite3.Cursor) -> int:
+def _added(cursor: Cursor) -> int:
     assert cursor.lastrowid is not None
     return cursor.lastrowid
 
 
-def _changed(cursor: sqlite3.Cursor, id: int, what: str, shown_by: str) -> int:
+def _changed(cursor: Cursor, id: int, what: str, shown_by: str) -> int:
     if not cursor.rowcount:
         raise ProvisioningError(f"this customer has no {what} {id}: `{shown_by}` shows them")
     return id
 
 
 def _remove(
-    conn: sqlite3.Connection,
+    conn: Connection,
     account: str,
     id: int,
     table: str,

@@ -20,6 +20,7 @@ from host.numbering.e164 import normalise
 from host.numbering.offers import Country, find_offer, toll_free_offers
 from host.numbering.routings import checked_routing
 from host.numbering.values import Plan
+from host.store.connection import Connection
 
 CHANNELS: dict[Plan, int] = {"per-minute": 25, "flat": 2, "international": 2, "toll-free": 25}
 """Simultaneous calls of a DID, by its plan."""
@@ -38,7 +39,7 @@ class Price(NamedTuple):
 
 
 def add_did(
-    conn: sqlite3.Connection,
+    conn: Connection,
     number: str,
     *,
     plan: Plan,
@@ -84,7 +85,7 @@ def add_did(
 
 
 def set_did(
-    conn: sqlite3.Connection,
+    conn: Connection,
     number: str,
     *,
     pop: str | None = None,
@@ -118,7 +119,7 @@ def set_did(
 
 
 def route_did(
-    conn: sqlite3.Connection,
+    conn: Connection,
     number: str,
     *,
     routing: str | None = None,
@@ -188,7 +189,7 @@ def price_of(
     return Price(monthly, per_minute)
 
 
-def did_row(conn: sqlite3.Connection, number: str) -> tuple[str, str]:
+def did_row(conn: Connection, number: str) -> tuple[str, str]:
     """Number and plan of a DID or range that the host has."""
     for e164 in (normalise(number), "+" + number.removeprefix("+")):
         found: tuple[str, str] | None = conn.execute(
@@ -199,7 +200,7 @@ def did_row(conn: sqlite3.Connection, number: str) -> tuple[str, str]:
     raise ProvisioningError(f"no DID {number}: `did list` shows them")
 
 
-def owner_of(conn: sqlite3.Connection, e164: str) -> int:
+def owner_of(conn: Connection, e164: str) -> int:
     """The main account that a DID belongs to."""
     found: tuple[int] | None = conn.execute(
         "SELECT coalesce(parent_id, account.id) FROM did JOIN account ON account.id = account_id "
@@ -211,7 +212,7 @@ def owner_of(conn: sqlite3.Connection, e164: str) -> int:
     return found[0]
 
 
-def _give(conn: sqlite3.Connection, e164: str, account: str) -> None:
+def _give(conn: Connection, e164: str, account: str) -> None:
     account_id = account_row(conn, account)[0]
     before = conn.execute(
         "SELECT coalesce(parent_id, account.id), order_id FROM did "

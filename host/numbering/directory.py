@@ -8,7 +8,6 @@ room for it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +26,7 @@ from host.numbering.values import (
     OutgoingPlan,
     Route,
 )
+from host.store.connection import Connection
 
 _ACCOUNTS = 4_096
 _NUMBERS = 1_024
@@ -92,7 +92,7 @@ class Directory:
 
     def __init__(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         realm: str,
         rules_off: frozenset[Rule] = frozenset(),
         *,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import NamedTuple
 
 from host.numbering.checks import ProvisioningError
+from host.store.connection import Connection
 
 
 class Emergency(NamedTuple):
@@ -21,7 +21,7 @@ class Emergency(NamedTuple):
 
 
 def set_emergency(
-    conn: sqlite3.Connection, number: str, carrier: str, *, send: str = "", description: str = ""
+    conn: Connection, number: str, carrier: str, *, send: str = "", description: str = ""
 ) -> None:
     """Let calls to `number` pass always, and give them to this carrier."""
     for digits in (number, send or number):
@@ -37,13 +37,13 @@ def set_emergency(
     )
 
 
-def remove_emergency(conn: sqlite3.Connection, number: str) -> None:
+def remove_emergency(conn: Connection, number: str) -> None:
     """Treat `number` like any other again."""
     if not conn.execute("DELETE FROM emergency WHERE number = ?", (number,)).rowcount:
         raise ProvisioningError(f"{number} is no emergency number: `emergency list` shows them")
 
 
-def emergencies(conn: sqlite3.Connection) -> list[Emergency]:
+def emergencies(conn: Connection) -> list[Emergency]:
     """All of them."""
     return [
         Emergency(*row)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from host.numbering.checks import ProvisioningError, account_row, main_row, number_of
 from host.numbering.routings import checked_routing
+from host.store.connection import Connection
 
 ANONYMOUS = "anonymous"
 """The pattern of a caller who shows no number."""
@@ -41,7 +42,7 @@ class BlockedNumber(NamedTuple):
 
 
 def set_caller_filter(
-    conn: sqlite3.Connection,
+    conn: Connection,
     account: str,
     caller: str,
     routing: str,
@@ -95,7 +96,7 @@ def set_caller_filter(
     return id
 
 
-def remove_caller_filter(conn: sqlite3.Connection, account: str, id: int) -> None:
+def remove_caller_filter(conn: Connection, account: str, id: int) -> None:
     """Remove a caller filter of this customer."""
     removed = conn.execute(
         "DELETE FROM caller_filter WHERE id = ? AND account_id = ?", (id, main_row(conn, account))
@@ -104,7 +105,7 @@ def remove_caller_filter(conn: sqlite3.Connection, account: str, id: int) -> Non
         raise _no_filter(id)
 
 
-def caller_filters(conn: sqlite3.Connection, account: str = "") -> list[CallerFilter]:
+def caller_filters(conn: Connection, account: str = "") -> list[CallerFilter]:
     """All of one customer, or of all."""
     owner = main_row(conn, account) if account else 0
     return [
@@ -138,9 +139,7 @@ def caller_pattern(text: str) -> str:
     return number_of(text)
 
 
-def block_number(
-    conn: sqlite3.Connection, prefix: str, *, account: str = "", note: str = ""
-) -> str:
+def block_number(conn: Connection, prefix: str, *, account: str = "", note: str = "") -> str:
     """Let no calls go to numbers that begin so: of one account (a main account's sub-accounts
     too), or without one of nobody. Returns the prefix in E.164."""
     begin = _prefix(prefix)
@@ -153,7 +152,7 @@ def block_number(
     return begin
 
 
-def unblock_number(conn: sqlite3.Connection, prefix: str, *, account: str = "") -> str:
+def unblock_number(conn: Connection, prefix: str, *, account: str = "") -> str:
     """Take back `block_number`."""
     begin = _prefix(prefix)
     account_id = account_row(conn, account)[0] if account else 0
@@ -166,7 +165,7 @@ def unblock_number(conn: sqlite3.Connection, prefix: str, *, account: str = "") 
     return begin
 
 
-def blocked_numbers(conn: sqlite3.Connection, account: str = "") -> list[BlockedNumber]:
+def blocked_numbers(conn: Connection, account: str = "") -> list[BlockedNumber]:
     """All, or those of one account and everybody's."""
     account_id = account_row(conn, account)[0] if account else -1
     return [
@@ -187,7 +186,7 @@ def _prefix(text: str) -> str:
     return f"+{digits}"
 
 
-def _own_did(conn: sqlite3.Connection, owner: int, text: str) -> str:
+def _own_did(conn: Connection, owner: int, text: str) -> str:
     did = number_of(text)
     found = conn.execute(
         "SELECT 1 FROM did JOIN account ON account.id = account_id "

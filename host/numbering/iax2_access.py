@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from host.numbering.passwords import ha1
 from host.numbering.provisioning import ProvisioningError, account_row
+from host.store.connection import Connection
 
 
-def allow_iax2(conn: sqlite3.Connection, username: str, realm: str, password: str) -> None:
+def allow_iax2(conn: Connection, username: str, realm: str, password: str) -> None:
     """Let an account use IAX2, whose MD5 needs the password itself (RFC 5456, 8.6.15).
 
     It has to be the password that the account has. An account that is known by its address alone
@@ -28,7 +27,7 @@ def allow_iax2(conn: sqlite3.Connection, username: str, realm: str, password: st
     )
 
 
-def forbid_iax2(conn: sqlite3.Connection, username: str) -> None:
+def forbid_iax2(conn: Connection, username: str) -> None:
     """Keep an account from IAX2, and forget its password."""
     account_row(conn, username)
     conn.execute("UPDATE account SET iax2 = 0, iax2_secret = '' WHERE username = ?", (username,))

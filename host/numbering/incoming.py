@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import NamedTuple
 
 from host.charging.values import Money, Tariff
@@ -10,6 +9,7 @@ from host.numbering.e164 import MAX_DIGITS, normalise, prefixes
 from host.numbering.offers import callers_country
 from host.numbering.routings import Routing, parse_routing
 from host.numbering.values import Failovers, Forward, GroupMember
+from host.store.connection import Connection
 
 _COLUMNS = (
     "number, plan, per_minute, first_s, step_s, channels, pop, account_id, routing, failover_busy, "
@@ -83,7 +83,7 @@ class Did(NamedTuple):
         return next((one for one in self.filters if one.fits(number)), None)
 
 
-def read_did(conn: sqlite3.Connection, number: str) -> Did | None:
+def read_did(conn: Connection, number: str) -> Did | None:
     """The DID or range that a number (E.164) belongs to, if it is ours."""
     row = conn.execute(_DID, (number,)).fetchone()
     if row is None and number:
@@ -115,19 +115,19 @@ def read_did(conn: sqlite3.Connection, number: str) -> Did | None:
     )
 
 
-def read_forward(conn: sqlite3.Connection, id: int) -> Forward | None:
+def read_forward(conn: Connection, id: int) -> Forward | None:
     """A forward to a number."""
     row = conn.execute("SELECT number, caller_id FROM forwarding WHERE id = ?", (id,)).fetchone()
     return None if row is None else Forward(*row)
 
 
-def read_sip_uri(conn: sqlite3.Connection, id: int) -> str | None:
+def read_sip_uri(conn: Connection, id: int) -> str | None:
     """A SIP URI."""
     row = conn.execute("SELECT uri FROM sip_uri WHERE id = ?", (id,)).fetchone()
     return None if row is None else str(row[0])
 
 
-def read_group(conn: sqlite3.Connection, id: int) -> tuple[GroupMember, ...]:
+def read_group(conn: Connection, id: int) -> tuple[GroupMember, ...]:
     """Whom a ring group rings, in order; empty: there is none."""
     return tuple(
         GroupMember(parse_routing(target), delay_s)

@@ -8,7 +8,6 @@ the ledger.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -21,6 +20,7 @@ from host.numbering.checks import NotEnoughFunds, ProvisioningError, account_row
 from host.numbering.dids import did_row, owner_of, price_of, route_did, set_did
 from host.numbering.months import month_begins
 from host.numbering.values import Plan
+from host.store.connection import Connection
 
 DAY_MS = 86_400_000
 
@@ -31,7 +31,7 @@ class Tell(Protocol):
 
     def __call__(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         now: Now,
         account_id: int,
         kind: str,
@@ -72,7 +72,7 @@ class Step(NamedTuple):
 
 
 def order_did(
-    conn: sqlite3.Connection,
+    conn: Connection,
     now: Now,
     number: str,
     account: str,
@@ -147,7 +147,7 @@ def order_did(
 
 
 def release_did(
-    conn: sqlite3.Connection, number: str, now: Now, why: Literal["asked", "unpaid"] = "asked"
+    conn: Connection, number: str, now: Now, why: Literal["asked", "unpaid"] = "asked"
 ) -> str:
     """Take a DID from its account; it stays ours, and can be ordered by another. Nothing of its
     month is paid back."""
@@ -167,7 +167,7 @@ def release_did(
     return e164
 
 
-def due(conn: sqlite3.Connection, utc_ms: int) -> list[int]:
+def due(conn: Connection, utc_ms: int) -> list[int]:
     """Orders with a month that has begun and is not paid, oldest first."""
     return [
         order_id
@@ -179,9 +179,7 @@ def due(conn: sqlite3.Connection, utc_ms: int) -> list[int]:
     ]
 
 
-def fee_step(
-    conn: sqlite3.Connection, now: Now, order_id: int, terms: FeeTerms, tell: Tell
-) -> Step | None:
+def fee_step(conn: Connection, now: Now, order_id: int, terms: FeeTerms, tell: Tell) -> Step | None:
     """Do the next thing about the months of one order: take one month's fee, or go one step towards
     the release. One transaction; None when there is nothing to do now."""
     row = conn.execute(
@@ -231,7 +229,7 @@ def fee_step(
     return step("released", now.utc_ms)
 
 
-def run_fees(conn: sqlite3.Connection, now: Now, terms: FeeTerms, tell: Tell) -> Iterator[Step]:
+def run_fees(conn: Connection, now: Now, terms: FeeTerms, tell: Tell) -> Iterator[Step]:
     """Do all that is to be done about months now, each thing in a transaction of its own; a store
     that several do this in does each thing once."""
     for order_id in due(conn, now.utc_ms):
@@ -248,7 +246,7 @@ def run_fees(conn: sqlite3.Connection, now: Now, terms: FeeTerms, tell: Tell) ->
             yield step
 
 
-def _pay(conn: sqlite3.Connection, now: Now, order_id: int) -> bool:
+def _pay(conn: Connection, now: Now, order_id: int) -> bool:
     """Take the next month's fee, if it can be paid."""
     number, payer, ordered_ms, month, monthly, state = conn.execute(
         "SELECT did_order.number, did_order.account_id, ordered_utc_ms, months, monthly, state "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from host.numbering.routings import parse_routing
+from host.store.connection import Connection
 
 _DELIVERED = """
 SELECT did.number, did.pop, did.routing, account.id, account.username, account.contact
@@ -24,9 +24,7 @@ class Mismatch(NamedTuple):
     """The POPs that it is registered at."""
 
 
-def mismatches(
-    conn: sqlite3.Connection, registered: Mapping[int, Collection[str]]
-) -> list[Mismatch]:
+def mismatches(conn: Connection, registered: Mapping[int, Collection[str]]) -> list[Mismatch]:
     """All of them.
 
     Forwards, SIP URIs and what the host answers itself are at no POP, nor is a PBX at a fixed
@@ -53,7 +51,7 @@ def mismatches(
     return found
 
 
-def mend(conn: sqlite3.Connection, found: Collection[Mismatch]) -> None:
+def mend(conn: Connection, found: Collection[Mismatch]) -> None:
     """Move each DID to the POP that its account is registered at; to the first by name, if it is
     registered at several."""
     for one in found:

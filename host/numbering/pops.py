@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-import sqlite3
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
+
+from host.store.connection import Connection
 
 _TABLE = Path(__file__).parent / "decks" / "pops.csv"
 FIRST_OTHER = 1_001
@@ -41,7 +42,7 @@ def known() -> dict[str, Known]:
         }
 
 
-def number_pops(conn: sqlite3.Connection) -> None:
+def number_pops(conn: Connection) -> None:
     """Give POPs that have no number the table's, or the next that no POP has had."""
     without = conn.execute("SELECT name FROM pop WHERE number IS NULL ORDER BY name").fetchall()
     for (name,) in without:
@@ -60,7 +61,7 @@ def number_pops(conn: sqlite3.Connection) -> None:
         )
 
 
-def pops(conn: sqlite3.Connection) -> list[Pop]:
+def pops(conn: Connection) -> list[Pop]:
     """All that have a number, by it."""
     query = "SELECT name, description, number, country FROM pop WHERE number IS NOT NULL"
     return [Pop(*row) for row in conn.execute(f"{query} ORDER BY number")]

@@ -23,6 +23,7 @@ from host.numbering.passwords import ha1
 from host.numbering.pops import number_pops
 from host.numbering.routings import unused
 from host.numbering.values import Carrier
+from host.store.connection import Connection
 
 _CUSTOMERS_DECK = "SELECT 1 FROM deck WHERE carrier = '' AND state = 'ready' LIMIT 1"
 _ACCOUNT_COLUMNS = frozenset(
@@ -70,7 +71,7 @@ CODECS = ("PCMU", "PCMA", "G722")
 """That an account may be held to."""
 
 
-def seed(conn: sqlite3.Connection) -> None:
+def seed(conn: Connection) -> None:
     """Give an empty store what a host cannot do without: a POP and a deck of rates."""
     conn.execute(
         "INSERT INTO pop (name, description) SELECT 'default', 'made at the first start' "
@@ -86,7 +87,7 @@ def seed(conn: sqlite3.Connection) -> None:
 
 
 def add_account(
-    conn: sqlite3.Connection,
+    conn: Connection,
     username: str,
     *,
     realm: str,
@@ -120,7 +121,7 @@ def add_account(
     return row
 
 
-def set_account(conn: sqlite3.Connection, username: str, **columns: Any) -> None:
+def set_account(conn: Connection, username: str, **columns: Any) -> None:
     """Change what stands in an account: any of status, route, premium_fallback, international,
     channels, calls_to_one_number, caller_id, area_code, dial_rules, address, port, contact,
     number_range, media, call_token, encryption, trunk, below_cost; description, protocol, codecs
@@ -140,7 +141,7 @@ def set_account(conn: sqlite3.Connection, username: str, **columns: Any) -> None
         raise taken(error, f"account {username}") from error
 
 
-def set_password(conn: sqlite3.Connection, username: str, realm: str, password: str) -> None:
+def set_password(conn: Connection, username: str, realm: str, password: str) -> None:
     """Keep the hashes of a new password for this realm; for IAX2, where allowed, itself."""
     account_row(conn, username)
     conn.execute(
@@ -150,7 +151,7 @@ def set_password(conn: sqlite3.Connection, username: str, realm: str, password: 
     )
 
 
-def remove_account(conn: sqlite3.Connection, username: str) -> None:
+def remove_account(conn: Connection, username: str) -> None:
     """Delete an account. Its CDRs and its money in the ledger stay; its DIDs are released, a
     sub-account's go to its main account."""
     account_id, parent_id = account_row(conn, username)
@@ -174,7 +175,7 @@ def remove_account(conn: sqlite3.Connection, username: str) -> None:
 
 
 def add_pop(
-    conn: sqlite3.Connection,
+    conn: Connection,
     name: str,
     description: str = "",
     *,
@@ -199,7 +200,7 @@ def add_pop(
 
 
 def add_carrier(
-    conn: sqlite3.Connection,
+    conn: Connection,
     carrier: Carrier,
     *,
     priority: int = 10,
@@ -248,21 +249,21 @@ def add_carrier(
         )
 
 
-def enable_carrier(conn: sqlite3.Connection, name: str, enabled: bool) -> None:
+def enable_carrier(conn: Connection, name: str, enabled: bool) -> None:
     """Let calls go out and come in by a carrier, or not, but for those to emergency numbers."""
     changed = conn.execute("UPDATE carrier SET enabled = ? WHERE name = ?", (int(enabled), name))
     if not changed.rowcount:
         raise ProvisioningError(f"no carrier {name!r}: `carrier list` shows them")
 
 
-def remove_carrier(conn: sqlite3.Connection, name: str) -> None:
+def remove_carrier(conn: Connection, name: str) -> None:
     """Remove a carrier with its decks; rates that name it go on with their others."""
     conn.execute("UPDATE deck SET state = 'withdrawn' WHERE carrier = ? AND carrier <> ''", (name,))
     if not conn.execute("DELETE FROM carrier WHERE name = ?", (name,)).rowcount:
         raise ProvisioningError(f"no carrier {name!r}: `carrier list` shows them")
 
 
-def _checked(conn: sqlite3.Connection, columns: dict[str, Any]) -> dict[str, Any]:
+def _checked(conn: Connection, columns: dict[str, Any]) -> dict[str, Any]:
     checked = dict(columns)
     assert checked.keys() <= _ACCOUNT_COLUMNS, checked.keys() - _ACCOUNT_COLUMNS
     try:

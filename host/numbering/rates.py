@@ -6,7 +6,6 @@ look-up asks no more than whether the next one has come.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from host.numbering.e164 import MAX_DIGITS, prefixes
 from host.numbering.least_cost import UNKNOWN, NoCost
 from host.numbering.rate_index import Builder, Found, RateIndex, TooShort
 from host.numbering.values import Route
+from host.store.connection import Connection
 
 CUSTOMERS = ""
 """Stands where a deck names its carrier, for what customers pay."""
@@ -57,7 +57,7 @@ class Deck(NamedTuple):
 class _Table:
     """One route of one deck."""
 
-    def __init__(self, conn: sqlite3.Connection, deck: int, route: str) -> None:
+    def __init__(self, conn: Connection, deck: int, route: str) -> None:
         self._conn = conn
         self.deck = deck
         self._route = route
@@ -84,7 +84,7 @@ class _Table:
 class Rates:
     """The decks in force. Used by one thread, on a connection that nobody else uses meanwhile."""
 
-    def __init__(self, conn: sqlite3.Connection) -> None:
+    def __init__(self, conn: Connection) -> None:
         """Nothing is in force until `load`."""
         self._conn = conn
         self._in_force: dict[str, Deck] = {}
@@ -156,7 +156,7 @@ class Rates:
         return found[0] if found else ""
 
 
-def ready_decks(conn: sqlite3.Connection) -> list[Deck]:
+def ready_decks(conn: Connection) -> list[Deck]:
     """All that are ready, whenever they take force."""
     return [
         Deck(row[0], row[1], row[2], bool(row[3]), row[4])
@@ -176,7 +176,7 @@ def in_force(decks: list[Deck], utc_ms: int) -> list[Deck]:
     return list(latest.values())
 
 
-def read_index(conn: sqlite3.Connection, deck: int, route: str) -> RateIndex:
+def read_index(conn: Connection, deck: int, route: str) -> RateIndex:
     """The packed rates of one deck and route, packed now where the store has them not."""
     parts = conn.execute(
         "SELECT data FROM rate_index WHERE deck = ? AND route = ? ORDER BY part", (deck, route)
@@ -191,7 +191,7 @@ def read_index(conn: sqlite3.Connection, deck: int, route: str) -> RateIndex:
 
 
 def _rows(
-    conn: sqlite3.Connection, deck: int, route: str
+    conn: Connection, deck: int, route: str
 ) -> Iterator[tuple[str, int | None, int, int, int, str]]:
     yield from conn.execute(
         "SELECT prefix, per_minute, first_s, step_s, connect_fee, carriers FROM rate "

@@ -14,10 +14,10 @@ An empty text is no routing: the account that has the DID, and for a fail-over n
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Literal, NamedTuple, get_args
 
 from host.numbering.checks import ProvisioningError
+from host.store.connection import Connection
 
 Kind = Literal["account", "fwd", "sip", "grp", "sys", "none"]
 System = Literal["hangup", "busy", "noservice", "disconnected", "echo"]
@@ -71,7 +71,7 @@ def parse_routing(text: str) -> Routing:
     )
 
 
-def checked_routing(conn: sqlite3.Connection, owner_id: int, text: str) -> str:
+def checked_routing(conn: Connection, owner_id: int, text: str) -> str:
     """A routing that the main account `owner_id` may use, as it is stored; empty stays empty.
 
     Raises:
@@ -102,7 +102,7 @@ def checked_routing(conn: sqlite3.Connection, owner_id: int, text: str) -> str:
     return str(routing)
 
 
-def unused(conn: sqlite3.Connection, routing: str) -> None:
+def unused(conn: Connection, routing: str) -> None:
     """Make sure that nothing goes there.
 
     Raises:

@@ -17,6 +17,7 @@ from host.calls.routing import Refused
 from host.charging import ledger
 from host.charging.rating import charge
 from host.charging.values import BilledLeg, Grant, Refusal
+from host.store.connection import Connection
 from host.store.sqlite import StoreError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Books:
 
     # --- what must hold ---
 
-    def committed(self, conn: sqlite3.Connection) -> None:
+    def committed(self, conn: Connection) -> None:
         """After each commit: the two sums that money hangs on."""
         total, least = conn.execute(
             "SELECT sum(balance), min(iif(kind = 'funds', balance - held, 0)) FROM ledger_account"
@@ -120,7 +121,7 @@ class Books:
         self._must(total == 0, f"the ledger sums to {total}, not to 0")
         self._must(least >= 0, f"held exceeds funds by {-least}")
 
-    def check(self, conn: sqlite3.Connection) -> None:
+    def check(self, conn: Connection) -> None:
         """All of it, in one snapshot; at any instant between two commits."""
         self.checks += 1
         conn.execute("BEGIN")
@@ -134,7 +135,7 @@ class Books:
         finally:
             conn.execute("ROLLBACK")
 
-    def check_end(self, conn: sqlite3.Connection) -> None:
+    def check_end(self, conn: Connection) -> None:
         """When all is quiet: nothing is left of any call, and all that was told is so."""
         self.check(conn)
         for what, query in (
@@ -154,7 +155,7 @@ class Books:
         for key, order in self.orders.items():
             self._must(order.done is not None, f"{key} was never acknowledged")
 
-    def _check_money(self, conn: sqlite3.Connection) -> None:
+    def _check_money(self, conn: Connection) -> None:
         (total,) = conn.execute("SELECT coalesce(sum(amount), 0) FROM posting").fetchone()
         self._must(total == 0, f"all postings sum to {total}, not to 0")
         due: Counter[int] = Counter()
@@ -185,7 +186,7 @@ class Books:
             )
             self._must(0 <= held <= balance, f"account {account} holds {held} of {balance}")
 
-    def _check_holds(self, conn: sqlite3.Connection) -> None:
+    def _check_holds(self, conn: Connection) -> None:
         covered: Counter[tuple[str, int]] = Counter()
         for row, call_id, state, leg, sequence, amount, hold in conn.execute(
             "SELECT hold.call, call_id, call.state, leg, hold.sequence, amount, hold.state "
@@ -213,7 +214,7 @@ class Books:
                     f"and has {held} held",
                 )
 
-    def _check_channels(self, conn: sqlite3.Connection) -> None:
+    def _check_channels(self, conn: Connection) -> None:
         open_calls = [
             call_id for (call_id,) in conn.execute("SELECT call_id FROM call WHERE state = 'open'")
         ]
@@ -250,7 +251,7 @@ class Books:
                         f"call {call.id} talks, and has no channel and no hold",
                     )
 
-    def _check_records(self, conn: sqlite3.Connection) -> None:
+    def _check_records(self, conn: Connection) -> None:
         ended: dict[str, list[tuple[Any, ...]]] = {}
         for row in conn.execute(
             "SELECT cdr.call_id, leg, cdr.account_id, billed_ms, cost, granted_ms, cdr.ended_by, "

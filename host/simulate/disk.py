@@ -8,12 +8,12 @@ database and its WAL as they stood at that instant.
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from host.store.sqlite import open_writer
+from host.store.connection import Connection, Cursor
+from host.store.opening import open_writer
 from host.store.writer import Committer
 
 _PAGE = 4096
@@ -55,7 +55,7 @@ class Disk:
         if wal:
             _wal(self.path).write_bytes(wal)
 
-    def set_full(self, conn: sqlite3.Connection) -> None:
+    def set_full(self, conn: Connection) -> None:
         """Give a connection the limit of the disk as it is now."""
         most = 1_073_741_823
         if self.full:
@@ -89,13 +89,13 @@ def half_copied(before: bytes, after: bytes, dice: random.Random) -> bytes:
 class Wire:
     """A connection that can end the process at any statement. Has what operations use."""
 
-    def __init__(self, conn: sqlite3.Connection, at_commit: Callable[[], None]) -> None:
+    def __init__(self, conn: Connection, at_commit: Callable[[], None]) -> None:
         self.conn = conn
         self.countdown = -1
         """Statements inside a transaction until the process ends; below 0: it does not."""
         self._at_commit = at_commit
 
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+    def execute(self, sql: str, parameters: Any = ()) -> Cursor:
         """Run a statement."""
         if self.countdown >= 0 and self.conn.in_transaction and sql != "COMMIT":
             if self.countdown == 0:
@@ -105,7 +105,7 @@ class Wire:
             self._at_commit()
         return self.conn.execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
+    def executemany(self, sql: str, parameters: Any) -> Any:
         """Run a statement for each row."""
         return self.conn.executemany(sql, parameters)
 
@@ -128,7 +128,7 @@ class SimCommitter(Committer):
         """Octets of the WAL when the last commit began."""
         super().__init__(disk.path)
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         conn = open_writer(self._path)
         # Checkpoints come when the simulator says so, and not within a commit.
         conn.execute("PRAGMA wal_autocheckpoint = 0")

@@ -19,7 +19,8 @@ from host.numbering.values import Account, Carrier
 from host.settings import ChargingSettings, Settings
 from host.simulate.disk import Crashed, SimCommitter
 from host.simulate.network import End, Packet, stray
-from host.store.sqlite import StoreError, open_reader
+from host.store.opening import open_reader
+from host.store.sqlite import StoreError
 from host.store.writer import Entry
 from host.stored import ignore
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from host.charging.service import Charging
 from host.charging.values import Ending, LegSettlement, Money, Now
+from host.store.connection import Connection
 
 _TAKE = (
     "INSERT OR IGNORE INTO movement (kind, key, utc_ms, debit_id, credit_id, amount) "
@@ -18,7 +17,7 @@ class DoubleSettle(Charging):
     """A settlement that is repeated, its first answer having been lost, posts once more."""
 
     def settle(
-        self, conn: sqlite3.Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
+        self, conn: Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
     ) -> tuple[LegSettlement, ...]:
         """As charging does, but not once."""
         before = conn.execute("SELECT state FROM call WHERE call_id = ?", (call_id,)).fetchone()
@@ -32,7 +31,7 @@ class LateFee(Charging):
     """One call in six is charged a fee after its settlement, which its CDR does not show."""
 
     def settle(
-        self, conn: sqlite3.Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
+        self, conn: Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
     ) -> tuple[LegSettlement, ...]:
         """As charging does, and a little more."""
         settled = super().settle(conn, now, call_id, talk_ms, ending)
@@ -45,7 +44,7 @@ class LateFee(Charging):
 class LostHold(Charging):
     """One grant in ten reserves nothing."""
 
-    def _hold(self, conn: sqlite3.Connection, row: int, *arguments: object) -> None:
+    def _hold(self, conn: Connection, row: int, *arguments: object) -> None:
         if row % 10:
             super()._hold(conn, row, *arguments)  # type: ignore[arg-type]
 
@@ -55,7 +54,7 @@ class UnrefundedHold(Charging):
 
     def _post(
         self,
-        conn: sqlite3.Connection,
+        conn: Connection,
         now: Now,
         leg: tuple[int, int, int],
         sequence: int,
@@ -77,7 +76,7 @@ class UnrefundedHold(Charging):
         return posted
 
 
-def _take_all(conn: sqlite3.Connection, now: Now, call_id: str, why: str) -> None:
+def _take_all(conn: Connection, now: Now, call_id: str, why: str) -> None:
     for leg, account_id, cost in conn.execute(
         "SELECT leg.leg, leg.account_id, cost FROM leg JOIN call ON call.id = leg.call "
         "WHERE call_id = ? AND cost > 0",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -27,7 +26,9 @@ from host.simulate.network import Network
 from host.simulate.peers import LONGEST_S, Peer
 from host.simulate.plants import PLANTS
 from host.simulate.schedule import Schedule
-from host.store.sqlite import StoreError, open_writer
+from host.store.connection import Connection
+from host.store.opening import open_writer
+from host.store.sqlite import StoreError
 
 UTC_0 = 1_800_000_000_000
 CALLS = 100
@@ -251,7 +252,7 @@ class World:
         pending = any(order.done is None for order in self.books.orders.values())
         return not count and not pending and not any(h.control.calls for h in self.living())
 
-    def _audit(self, check: Callable[[sqlite3.Connection], None]) -> None:
+    def _audit(self, check: Callable[[Connection], None]) -> None:
         with closing(open_writer(self.disk.path)) as conn:
             check(conn)
 
@@ -436,7 +437,7 @@ class World:
         order = Order("payment", self._ids[name], units)
         self.books.orders[f"payment:card:{number}"] = order
 
-        def pay(conn: sqlite3.Connection, now: Now) -> None:
+        def pay(conn: Connection, now: Now) -> None:
             ledger.pay(conn, now, order.account_id, Money(units), "card", str(number))
 
         for _ in range(copies):
@@ -453,9 +454,7 @@ class World:
             ),
         )
 
-    def _until_done(
-        self, order: Order, do: Callable[[sqlite3.Connection, Now], Refusal | None]
-    ) -> None:
+    def _until_done(self, order: Order, do: Callable[[Connection, Now], Refusal | None]) -> None:
         """Ask a host that runs, again until it says that it is done."""
         at = self.schedule.at
 

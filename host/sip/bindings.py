@@ -7,12 +7,12 @@ registered over it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
 
 from host.charging.values import Now
 from host.sip.registrar import Binding
 from host.sip.transport import Flow
+from host.store.connection import Connection
 
 FlowTo = Callable[[str, str, int], Flow | None]
 """A flow from one of our listeners (`address:port`) to an address and port; None: not ours now."""
@@ -57,7 +57,7 @@ def rows_of(
 
 
 def save(
-    conn: sqlite3.Connection,
+    conn: Connection,
     saved: list[tuple[object, ...]],
     dropped: list[tuple[object, ...]],
 ) -> None:
@@ -68,7 +68,7 @@ def save(
     conn.executemany(_DROP, dropped)
 
 
-def load(conn: sqlite3.Connection, host_id: str, now: Now, flow_to: FlowTo) -> list[Binding]:
+def load(conn: Connection, host_id: str, now: Now, flow_to: FlowTo) -> list[Binding]:
     """Bindings of this host that have not expired and whose listener is there again.
 
     The others are deleted, so that the table never grows beyond what is registered.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -152,7 +152,7 @@ class PostgresConnection:
         except psycopg.Error as error:
             raise _as_sqlite(error) from error
 
-    def executemany(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+    def executemany(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for each row; errors as `execute` has them."""
         text, order, _ = translate(statement)
         if order is not None:

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from host.store.sqlite import StoreError, open_writer
+from host.store.connection import Connection
+from host.store.opening import open_writer
+from host.store.sqlite import StoreError
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], Any]
+Operation = Callable[[Connection], Any]
 Done = Callable[[Any], None]
 Delivery = list[tuple[Callable[[object], None], object]]
 
@@ -118,7 +120,7 @@ class Committer:
         self._path = path
         self._conn = self._open()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> Connection:
         return open_writer(self._path)
 
     def transact(self, batch: Sequence[Entry]) -> list[Any]:
@@ -222,7 +224,7 @@ class GroupCommitWriter(Committer):
 
     def submit(
         self,
-        operation: Callable[[sqlite3.Connection], T],
+        operation: Callable[[Connection], T],
         done: Callable[[T | BaseException], None],
         kind: int = OTHER,
     ) -> None:
@@ -235,7 +237,7 @@ class GroupCommitWriter(Committer):
         """
         self._put(Entry(operation, done, False, time.monotonic(), kind))
 
-    def call(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+    def call(self, operation: Callable[[Connection], T]) -> T:
         """Run one operation and wait until it is durable. For start-up, tools and tests.
 
         Raises:

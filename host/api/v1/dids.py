@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import Any
 
 from host.api.facts import facts, set_facts
@@ -28,6 +27,7 @@ from host.numbering.orders import order_did, release_did
 from host.numbering.pops import pops
 from host.numbering.routings import FAILOVERS
 from host.numbering.values import Plan
+from host.store.connection import Connection
 
 _KIND = "did"
 _PLANS: dict[str, Plan] = {"1": "per-minute", "2": "flat"}
@@ -59,7 +59,7 @@ def get_dids_info(request: Request) -> dict[str, Any]:
     return {"dids": found}
 
 
-def _told(conn: sqlite3.Connection, row: dict[str, Any]) -> dict[str, Any]:
+def _told(conn: Connection, row: dict[str, Any]) -> dict[str, Any]:
     return {
         "did": shown_number(row["number"]),
         "description": row["description"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import sqlite3
 from threading import BoundedSemaphore
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from host.api.limits import Lockout, Remembered
 from host.api.passwords import is_right
 from host.api.services import Services
 from host.api.v1.values import Status
+from host.store.connection import Connection
 
 _AT_ONCE = 2
 """Passwords are worked out by so many at a time: guessers keep no more of the processor."""
@@ -46,7 +46,7 @@ class Door:
         self._key = secrets.token_bytes(32)
         self._working = BoundedSemaphore(_AT_ONCE)
 
-    def admit(self, conn: sqlite3.Connection, username: str, password: str, source: str) -> Caller:
+    def admit(self, conn: Connection, username: str, password: str, source: str) -> Caller:
         """The customer of these credentials.
 
         Raises:

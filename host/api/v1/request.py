@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from host.api.services import Services
 from host.api.v1.door import Caller
 from host.api.v1.values import Parameter
+from host.store.connection import Connection
 
 
 class Request(NamedTuple):
     """What a method is given."""
 
-    conn: sqlite3.Connection
+    conn: Connection
     caller: Caller
     given: dict[str, Any]
     """Its parameters, read by its table."""

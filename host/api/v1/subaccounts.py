@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import sqlite3
 from typing import Any
 
 from host.api.facts import drop_facts, facts, set_facts
@@ -23,6 +22,7 @@ from host.numbering import provisioning
 from host.numbering.checks import ProvisioningError, networks_of
 from host.numbering.iax2_access import allow_iax2, forbid_iax2
 from host.numbering.pops import pops
+from host.store.connection import Connection
 
 _KIND = "sub-account"
 _SIP, _IAX2 = "1", "3"
@@ -43,7 +43,7 @@ SELECT id, username, protocol, address, caller_id, international, route, route_c
     route_international, description, networks, pops FROM account WHERE parent_id = ?"""
 
 
-def _find(conn: sqlite3.Connection, main: int, sub_id: int) -> tuple[str, bool]:
+def _find(conn: Connection, main: int, sub_id: int) -> tuple[str, bool]:
     """Name of a sub-account of a main account, and whether it is known by its address."""
     row = conn.execute(
         "SELECT username, address <> '' FROM account WHERE id = ? AND parent_id = ?", (sub_id, main)

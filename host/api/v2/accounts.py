@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from http import HTTPStatus
 from typing import Annotated
 
@@ -26,6 +25,7 @@ from host.api.v2.problems import not_found, responses
 from host.charging import ledger
 from host.numbering import provisioning
 from host.numbering.passwords import generate
+from host.store.connection import Connection
 
 router = APIRouter(tags=["accounts"])
 Username = Annotated[str, Path(max_length=64)]
@@ -144,14 +144,14 @@ def registrations(services: Given, after: AfterId = 0, limit: HowMany = 100) -> 
     return Page[Registration](items=items, next=str(items[-1].account_id) if items else None)
 
 
-def _account(conn: sqlite3.Connection, username: str) -> Account:
+def _account(conn: Connection, username: str) -> Account:
     rows = rows_of(conn, f"{_ACCOUNTS} WHERE account.username = ?", (username,))
     if not rows:
         raise not_found(f"no account {username!r}: GET /api/v2/accounts lists them")
     return Account.model_validate(rows[0])
 
 
-def _main(conn: sqlite3.Connection, username: str) -> int:
+def _main(conn: Connection, username: str) -> int:
     _account(conn, username)
     number, parent = provisioning.account_row(conn, username)
     return parent or number

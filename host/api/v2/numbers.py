@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -30,6 +29,7 @@ from host.numbering.orders import order_did
 from host.numbering.orders import release_did as release
 from host.numbering.pops import pops
 from host.numbering.values import Carrier as CarrierValue
+from host.store.connection import Connection
 
 router = APIRouter(tags=["numbers"])
 NamePath = Annotated[Name, Path()]
@@ -189,7 +189,7 @@ def _carrier(row: dict[str, Any]) -> Carrier:
     return Carrier.model_validate({**row, "codecs": row["codecs"].split(",")})
 
 
-def _did(conn: sqlite3.Connection, number: str) -> Did:
+def _did(conn: Connection, number: str) -> Did:
     rows = rows_of(conn, f"{_DIDS} WHERE did.number = ?", (number,))
     if not rows:
         raise not_found(f"no DID {number!r}: GET /api/v2/dids lists them")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -10,6 +9,7 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from host.api.v2.models import Id, Limit, Page
+from host.store.connection import Connection
 
 M = TypeVar("M", bound=BaseModel)
 Row = dict[str, Any]
@@ -19,7 +19,7 @@ AfterId = Annotated[Id, Query(description="`next` of the part before.")]
 AfterName = Annotated[str, Query(description="`next` of the part before.", max_length=128)]
 
 
-def rows_of(conn: sqlite3.Connection, query: str, values: Any = ()) -> list[Row]:
+def rows_of(conn: Connection, query: str, values: Any = ()) -> list[Row]:
     """Rows by column name; `..._utc_ms` becomes `..._at`."""
     cursor = conn.execute(query, values)
     names = [str(column[0]).replace("utc_ms", "at") for column in cursor.description]
