@@ -17,10 +17,11 @@ _COLUMNS = (
     "canadian_per_minute"
 )
 _CANDIDATES = ", ".join("?" * MAX_DIGITS)
-_DID = f"SELECT {_COLUMNS} FROM did WHERE number = ?"
-_DID_RANGE = f"""
-SELECT {_COLUMNS} FROM did
-WHERE is_range = 1 AND number IN ({_CANDIDATES}) ORDER BY length(number) DESC LIMIT 1"""
+# One question for the number itself and all ranges that it could be of: most numbers that are
+# called are no DID at all, and were asked about never before.
+_DID = f"""
+SELECT {_COLUMNS} FROM did WHERE number IN ({_CANDIDATES}) AND (is_range = 1 OR number = ?)
+ORDER BY length(number) DESC LIMIT 1"""
 _FILTERS = """
 SELECT caller, routing, failover_busy, failover_unreachable, failover_noanswer FROM caller_filter
 WHERE did IN ('', ?1) AND account_id = (SELECT coalesce(parent_id, id) FROM account WHERE id = ?2)
@@ -85,13 +86,9 @@ class Did(NamedTuple):
 
 def read_did(conn: Connection, number: str) -> Did | None:
     """The DID or range that a number (E.164) belongs to, if it is ours."""
-    row = conn.execute(_DID, (number,)).fetchone()
-    if row is None and number:
-        digits: list[str | None] = list(prefixes(number[1 : 1 + MAX_DIGITS]))
-        digits += [None] * (MAX_DIGITS - len(digits))
-        row = conn.execute(
-            _DID_RANGE, [None if begin is None else "+" + begin for begin in digits]
-        ).fetchone()
+    begins: list[str | None] = ["+" + digits for digits in prefixes(number[1 : 1 + MAX_DIGITS])]
+    begins += [None] * (MAX_DIGITS - len(begins))
+    row = conn.execute(_DID, (*begins, number)).fetchone()
     if row is None:
         return None
     american, canadian = row[14:]
