@@ -170,12 +170,31 @@ def do_check(arguments: list[str]) -> None:
 
 
 def do_test(arguments: list[str]) -> None:
-    """`check`, then all tests; arguments go to pytest."""
+    """`check`, then all tests, and those of the host over PostgreSQL; with arguments, which go to
+    pytest, the first alone."""
     ensure_debian(interop=True)
     ensure_bench()
     ensure_clients()
     do_check([])
     python("-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
+    if not arguments:
+        do_postgres([])
+
+
+def do_postgres(arguments: list[str]) -> None:
+    """The host's tests over PostgreSQL, in a cluster that goes afterwards."""
+    ensure_debian(interop=True)
+    if shutil.which("pg_virtualenv") is None:
+        say("the tests over PostgreSQL are skipped: run `sudo apt-get install postgresql`")
+        return
+    # Nothing here outlives the tests, so that the disk need not be waited for.
+    options = (
+        *("fsync=off", "full_page_writes=off", "max_connections=400", "jit=off"),
+        *("log_min_messages=fatal", "log_min_error_statement=panic"),
+    )
+    command = ["pg_virtualenv", *(word for option in options for word in ("-o", option))]
+    command += [str(PYTHON), "-m", "pytest", "--store", "postgres", "-n", "2", "--dist", "loadfile"]
+    run(*command, *(arguments or ["tests/host"]))
 
 
 def do_bench(arguments: list[str]) -> None:
@@ -205,6 +224,7 @@ TASKS = {
     "demo": do_demo,
     "test": do_test,
     "check": do_check,
+    "postgres": do_postgres,
     "bench": do_bench,
     "asterisk": do_asterisk,
     "simulate": do_simulate,
@@ -236,6 +256,12 @@ else:
         """Style, types, walls between the rooms, and all tests."""
         ensure_venv()
         do_test(args.split())
+
+    @task(help={"args": "Passed on to pytest."})
+    def postgres(_context: Any, args: str = "") -> None:
+        """The host's tests over PostgreSQL."""
+        ensure_venv()
+        do_postgres(args.split())
 
     @task
     def check(_context: Any) -> None:

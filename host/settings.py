@@ -182,7 +182,8 @@ class Settings:
     """All of one host."""
 
     database: str = ""
-    """Path of the SQLite file; empty means the default place (`host.cli.config`)."""
+    """Path of the SQLite file, or `postgresql://` and so on; empty: the default file
+    (`host.cli.config`)."""
     host_id: str = "host1"
     """Names this host in the store: it settles its own open calls when it starts."""
     listeners: tuple[Listener, ...] = field(default_factory=lambda: (Listener(),))
@@ -195,7 +196,8 @@ class Settings:
     fees: FeeSettings = field(default_factory=FeeSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     control: str = ""
-    """Path of the Unix socket by which operators reach live calls; empty: beside the database."""
+    """Path of the Unix socket by which operators reach live calls; empty: beside the database,
+    or where the default file would stand if that is no file."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = True
     rules_off: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from host.charging.values import Rule
 from host.funds.alerts import is_address
 from host.settings import Settings
+from host.store.opening import is_postgres
 
 Path_ = tuple[str | int, ...]
 
@@ -125,7 +126,9 @@ def parse(text: str, path: Path) -> Settings:
     if fault:
         fail(*fault)
     base = path.absolute().parent
-    database = base / settings.database if settings.database else default_database()
+    database = settings.database or str(default_database())
+    if not is_postgres(database):
+        database = str(base / database)
     listeners = tuple(
         replace(
             listener,
@@ -140,16 +143,19 @@ def parse(text: str, path: Path) -> Settings:
             if listener.transport == "tls" and not os.access(file, os.R_OK):
                 fail(("listeners", index, name), f"{file} cannot be read: name a PEM file")
     control = str(base / settings.control) if settings.control else ""
-    settings = replace(settings, database=str(database), listeners=listeners, control=control)
+    settings = replace(settings, database=database, listeners=listeners, control=control)
     return _with_control(settings)
 
 
 def _with_control(settings: Settings) -> Settings:
-    """The control socket stands beside the database, if nothing else is said; one a host."""
+    """The control socket stands beside the database, if nothing else is said; one a host. A
+    database that is no file lends its place to the default one."""
     if settings.control:
         return settings
     name = re.sub(r"[^A-Za-z0-9._-]", "_", settings.host_id)
-    return replace(settings, control=str(Path(settings.database).with_name(f"{name}.control")))
+    url = is_postgres(settings.database)
+    beside = default_database() if url else Path(settings.database)
+    return replace(settings, control=str(beside.with_name(f"{name}.control")))
 
 
 def line_of(text: str, where: Path_) -> int:

@@ -17,7 +17,7 @@ from host.numbering.deck_csv import DeckError
 from host.numbering.provisioning import ProvisioningError, seed
 from host.settings import Settings
 from host.store.connection import Connection
-from host.store.opening import open_reader, open_writer
+from host.store.opening import is_postgres, open_reader, open_writer
 from host.store.sqlite import StoreError
 
 
@@ -53,10 +53,11 @@ class Context:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """The store for reading."""
-        if not Path(self.settings.database).exists():
+        database = self.settings.database
+        if not is_postgres(database) and not Path(database).exists():
             with self.store():
                 pass
-        with _sentences(), contextlib.closing(open_reader(self.settings.database)) as conn:
+        with _sentences(), contextlib.closing(open_reader(database)) as conn:
             yield conn
 
 

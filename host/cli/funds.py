@@ -288,11 +288,13 @@ def transactions_list(
         rows = rows_of(
             conn,
             "SELECT * FROM (SELECT movement.id, movement.utc_ms, movement.kind, "
-            "posting.amount, posting.account_id < 0 AS is_debt, "
+            "posting.amount, CASE WHEN posting.account_id < 0 THEN 1 ELSE 0 END AS is_debt, "
             "coalesce(key, call.call_id || '/' || movement.leg) AS key, note, "
-            "sum(iif(posting.account_id > 0, posting.amount, 0)) OVER (ORDER BY movement.id) "
-            "AS funds FROM posting JOIN movement ON movement.id = movement_id "
-            "LEFT JOIN call ON call.id = movement.call WHERE posting.account_id IN (?, ?)) "
+            "sum(CASE WHEN posting.account_id > 0 THEN posting.amount ELSE 0 END) "
+            "OVER (ORDER BY movement.id) AS funds FROM posting "
+            "JOIN movement ON movement.id = movement_id "
+            "LEFT JOIN call ON call.id = movement.call "
+            "WHERE posting.account_id IN (?, ?)) AS moved "
             "WHERE (? = '' OR kind = ?) AND utc_ms >= ? AND utc_ms < ? "
             "ORDER BY id DESC, is_debt LIMIT ?",
             (main, ledger.DEBTS_FROM - main, kind, kind, _ms(since, 0), _ms(until, 1 << 62), limit),
@@ -330,7 +332,7 @@ def list_deposits(
     env: Context, account: str, state: str, method: str, limit: int, empty: str
 ) -> None:
     """Print deposits by account, state and method, whichever are given."""
-    where, values = ["1"], list[object]()
+    where, values = ["1 = 1"], list[object]()
     with env.reading() as conn:
         if account:
             where.append("deposit.account_id = ?")

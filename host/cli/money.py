@@ -77,7 +77,7 @@ def cdr_list(
 ) -> None:
     """The last calls, newest first."""
     env: Context = ctx.obj
-    where, values = ["1"], []
+    where, values = ["1 = 1"], []
     for condition, value in (
         ("account = ?", account),
         ("instr(caller || ' ' || callee, ?)", number),

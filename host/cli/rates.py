@@ -219,11 +219,13 @@ def rates_list(
         if not deck:
             current = in_force(ready_decks(conn), now().utc_ms)
             deck = next((one.id for one in current if one.carrier == carrier), 0)
+        begin = "".join(c for c in prefix if c.isdigit())
         rows = rows_of(
             conn,
             "SELECT prefix, destination, route, per_minute, first_s, step_s, connect_fee, "
-            "carriers FROM rate WHERE deck = ? AND prefix GLOB ? || '*' ORDER BY prefix, route",
-            (deck, "".join(c for c in prefix if c.isdigit())),
+            "carriers FROM rate WHERE deck = ? AND prefix >= ? AND prefix < ? "
+            "ORDER BY prefix, route",
+            (deck, begin, begin + ":"),  # in ASCII ":" comes after "9"
         )
     columns = (
         *("prefix", "destination", "route", "per_minute", "first_s", "step_s"),

@@ -223,6 +223,6 @@ def _insert(conn: Connection, now: Now, made: Return, note: str) -> None:
 def _set(conn: Connection, found: Return, note: str = "") -> None:
     conn.execute(
         "UPDATE payment_return SET state = ?, from_funds = ?, from_debt = ?, "
-        "note = iif(? = '', note, ?) WHERE method = ? AND id = ?",
-        (found.state, found.from_funds, found.from_debt, note, note, found.method, found.id),
+        "note = coalesce(?, note) WHERE method = ? AND id = ?",
+        (found.state, found.from_funds, found.from_debt, note or None, found.method, found.id),
     )

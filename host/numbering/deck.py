@@ -16,7 +16,7 @@ from typing import NamedTuple
 from host.numbering.deck_csv import DeckError, DeckReader, Faults
 from host.numbering.rate_index import Builder
 from host.numbering.rates import CUSTOMERS, Deck, in_force, ready_decks
-from host.store.connection import Connection
+from host.store.connection import COMMITS_ARE_DURABLE, COMMITS_WAIT_FOR_NO_DISK, Connection
 
 DEFAULT_DECK = Path(__file__).parent / "decks" / "default.csv"
 
@@ -87,7 +87,7 @@ def import_deck(
             if own:
                 # Not each part is waited for until it is on the disk, but the last step, and with
                 # it all before.
-                conn.execute("PRAGMA synchronous = NORMAL")
+                conn.execute(COMMITS_WAIT_FOR_NO_DISK)
             routes = ("cost",) if carrier else ("premium", "value")
             for route in routes:
                 fresh: Iterator[_Values] = iter(())
@@ -96,7 +96,7 @@ def import_deck(
                 old = _stored_rows(conn, base.id, route) if base else iter(())
                 load.route(route, _merged(old, fresh))
             if own:
-                conn.execute("PRAGMA synchronous = FULL")
+                conn.execute(COMMITS_ARE_DURABLE)
             effective = _ready(conn, load, utc_ms, carrier, effective_utc_ms, base)
         except BaseException:
             if own:
@@ -361,7 +361,7 @@ def _ready(
 def _abandon(conn: Connection, deck: int) -> None:
     if conn.in_transaction:
         conn.execute("ROLLBACK")
-    conn.execute("PRAGMA synchronous = FULL")
+    conn.execute(COMMITS_ARE_DURABLE)
     conn.execute("UPDATE deck SET state = 'withdrawn' WHERE id = ? AND state = 'loading'", (deck,))
 
 
@@ -370,7 +370,7 @@ def _drop_superseded(conn: Connection, utc_ms: int, carrier: str) -> None:
     with transaction(conn):
         for (deck,) in conn.execute(
             "SELECT id FROM deck WHERE state = 'ready' AND carrier = ? AND effective_utc_ms <= ? "
-            "ORDER BY effective_utc_ms DESC, id DESC LIMIT -1 OFFSET 2",
+            "ORDER BY effective_utc_ms DESC, id DESC LIMIT 1000000 OFFSET 2",
             (carrier, utc_ms),
         ).fetchall():
             conn.execute("UPDATE deck SET state = 'dropped' WHERE id = ?", (deck,))

@@ -26,7 +26,7 @@ from host.numbering.values import (
     OutgoingPlan,
     Route,
 )
-from host.store.connection import Connection
+from host.store.connection import UTC_MS, Connection
 
 _ACCOUNTS = 4_096
 _NUMBERS = 1_024
@@ -40,7 +40,7 @@ SELECT id, coalesce(parent_id, id), username,
     ha1_md5, ha1_sha256, route, premium_fallback, channels, calls_to_one_number, caller_id,
     address, port, contact, number_range, media, international, area_code, dial_rules, parent_id,
     iax2, iax2_secret, call_token, encryption, trunk,
-    below_cost OR coalesce((SELECT below_cost FROM account AS parent
+    coalesce(nullif(below_cost, 0), (SELECT below_cost FROM account AS parent
         WHERE parent.id = account.parent_id), 0), {COLUMNS}
 FROM account"""
 _CARRIER_COLUMNS = (
@@ -368,9 +368,7 @@ class Directory:
         rates.load(now)
 
     def _store_utc_ms(self) -> int:
-        (now,) = self._conn.execute(
-            "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
-        ).fetchone()
+        (now,) = self._conn.execute(UTC_MS).fetchone()
         return int(now)
 
     def _account(self, where: str, values: tuple[object, ...]) -> Account | None:
@@ -415,8 +413,9 @@ class Directory:
     def _carrier_from(self, address: str, port: int, iax2: bool) -> Carrier | None:
         row = self._conn.execute(
             _CARRIER + " WHERE enabled = 1 AND address = ? AND source_port IN (0, ?) "
-            "AND (transport = 'iax2') = ? ORDER BY source_port DESC LIMIT 1",
-            (address, port, iax2),
+            "AND CASE transport WHEN 'iax2' THEN 1 ELSE 0 END = ? "
+            "ORDER BY source_port DESC LIMIT 1",
+            (address, port, int(iax2)),
         ).fetchone()
         return None if row is None else _carrier(row)
 

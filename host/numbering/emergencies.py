@@ -48,7 +48,7 @@ def emergencies(conn: Connection) -> list[Emergency]:
     return [
         Emergency(*row)
         for row in conn.execute(
-            "SELECT number, carrier, iif(send = '', number, send), description FROM emergency "
-            "ORDER BY number"
+            "SELECT number, carrier, CASE send WHEN '' THEN number ELSE send END, description "
+            "FROM emergency ORDER BY number"
         )
     ]

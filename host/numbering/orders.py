@@ -17,6 +17,7 @@ from host.charging.ledger import balance, take_fee
 from host.charging.money import format_usd
 from host.charging.values import Money, Now
 from host.numbering.checks import NotEnoughFunds, ProvisioningError, account_row, main_row
+from host.numbering.deck import transaction
 from host.numbering.dids import did_row, owner_of, price_of, route_did, set_did
 from host.numbering.months import month_begins
 from host.numbering.values import Plan
@@ -112,37 +113,38 @@ def order_did(
             f"available: let {account} deposit funds"
         )
     # A routing that is refused undoes the order, whatever else the caller's transaction does.
-    conn.execute("SAVEPOINT ordering")
-    try:
-        order_id = conn.execute(
-            "INSERT INTO did_order (number, account_id, ordered_utc_ms, paid_until_utc_ms) "
-            "VALUES (?, ?, ?, ?)",
-            (e164, payer, now.utc_ms, now.utc_ms),
-        ).lastrowid
-        assert order_id is not None
-        set_did(conn, e164, pop=pop, plan=plan, description=description)
-        conn.execute(
-            "UPDATE did SET account_id = ?, order_id = ?, state = 'active' WHERE number = ?",
-            (account_id, order_id, e164),
-        )
-        route_did(
-            conn,
-            e164,
-            routing=routing,
-            failover_busy=failover_busy,
-            failover_unreachable=failover_unreachable,
-            failover_noanswer=failover_noanswer,
-            ring_s=ring_s,
-        )
-        paid = _pay(conn, now, order_id)
-        assert paid, "what is available was looked at"
-    except BaseException:
-        conn.execute("ROLLBACK TO ordering")
+    with transaction(conn):
+        conn.execute("SAVEPOINT ordering")
+        try:
+            order_id = conn.execute(
+                "INSERT INTO did_order (number, account_id, ordered_utc_ms, paid_until_utc_ms) "
+                "VALUES (?, ?, ?, ?)",
+                (e164, payer, now.utc_ms, now.utc_ms),
+            ).lastrowid
+            assert order_id is not None
+            set_did(conn, e164, pop=pop, plan=plan, description=description)
+            conn.execute(
+                "UPDATE did SET account_id = ?, order_id = ?, state = 'active' WHERE number = ?",
+                (account_id, order_id, e164),
+            )
+            route_did(
+                conn,
+                e164,
+                routing=routing,
+                failover_busy=failover_busy,
+                failover_unreachable=failover_unreachable,
+                failover_noanswer=failover_noanswer,
+                ring_s=ring_s,
+            )
+            paid = _pay(conn, now, order_id)
+            assert paid, "what is available was looked at"
+        except BaseException:
+            conn.execute("ROLLBACK TO ordering")
+            conn.execute("RELEASE ordering")
+            raise
+        if test:
+            conn.execute("ROLLBACK TO ordering")
         conn.execute("RELEASE ordering")
-        raise
-    if test:
-        conn.execute("ROLLBACK TO ordering")
-    conn.execute("RELEASE ordering")
     return Ordered(e164, Money(monthly), month_begins(now.utc_ms, 1))
 
 

@@ -145,8 +145,8 @@ def set_password(conn: Connection, username: str, realm: str, password: str) -> 
     """Keep the hashes of a new password for this realm; for IAX2, where allowed, itself."""
     account_row(conn, username)
     conn.execute(
-        "UPDATE account SET ha1_md5 = ?, ha1_sha256 = ?, iax2_secret = iif(iax2, ?, '') "
-        "WHERE username = ?",
+        "UPDATE account SET ha1_md5 = ?, ha1_sha256 = ?, "
+        "iax2_secret = CASE WHEN iax2 = 1 THEN ? ELSE '' END WHERE username = ?",
         (*ha1(username, realm, password), password, username),
     )
 
@@ -217,11 +217,13 @@ def add_carrier(
         source_port = carrier.port if carrier.transport in ("udp", "iax2") else 0
     try:
         conn.execute(
-            "INSERT OR REPLACE INTO carrier (name, priority, address, port, transport, "
+            "INSERT INTO carrier (name, priority, address, port, transport, "
             "source_port, prefix, media, codecs, username, secret, call_token, encryption, trunk) "
             "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 "
             "WHERE NOT EXISTS (SELECT 1 FROM carrier WHERE name <> ?1 AND address = ?3 "
-            "AND source_port = ?6)",
+            "AND source_port = ?6) ON CONFLICT (name) DO UPDATE SET priority = ?2, address = ?3, "
+            "port = ?4, transport = ?5, source_port = ?6, prefix = ?7, media = ?8, codecs = ?9, "
+            "username = ?10, secret = ?11, call_token = ?12, encryption = ?13, trunk = ?14",
             (
                 carrier.name,
                 priority,

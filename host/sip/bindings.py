@@ -21,7 +21,8 @@ _SAVE = """
 INSERT INTO binding (host_id, account_id, key, uri, call_id, cseq, address, port, listener,
     to_source, expires_utc_ms, q, user_agent)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET uri = excluded.uri, call_id = excluded.call_id, cseq = excluded.cseq,
+ON CONFLICT (host_id, account_id, key) DO UPDATE SET
+    uri = excluded.uri, call_id = excluded.call_id, cseq = excluded.cseq,
     address = excluded.address, port = excluded.port, listener = excluded.listener,
     to_source = excluded.to_source, expires_utc_ms = excluded.expires_utc_ms, q = excluded.q,
     user_agent = excluded.user_agent"""

@@ -10,6 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+# What has no words that both databases know; `host.store.postgres` has the others.
+UTC_MS = "SELECT CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
+"""The store's own clock."""
+COMMITS_ARE_DURABLE = "PRAGMA synchronous = FULL"
+"""A commit is on the disk when it is acknowledged, as money asks for and each connection begins."""
+COMMITS_WAIT_FOR_NO_DISK = "PRAGMA synchronous = NORMAL"
+"""A commit may be lost with the machine, but not without all that come after it."""
+
 
 class Cursor(Protocol):
     """What a statement found; iterates over its rows."""

@@ -18,6 +18,7 @@ import psycopg
 from psycopg.adapt import Dumper, Loader
 from psycopg.pq import TransactionStatus
 
+from host.store.connection import COMMITS_ARE_DURABLE, COMMITS_WAIT_FOR_NO_DISK, UTC_MS
 from host.store.sqlite import BUSY_TIMEOUT_MS, SCHEMA_VERSION, StoreError
 
 CONNECT_TIMEOUT_S = 5
@@ -45,8 +46,11 @@ _STATEMENTS = {
     "BEGIN": "BEGIN ISOLATION LEVEL REPEATABLE READ",
     # READ COMMITTED: what is read after the lock is what the writer before has committed.
     "BEGIN IMMEDIATE": "BEGIN ISOLATION LEVEL READ COMMITTED",
+    UTC_MS: "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+    COMMITS_ARE_DURABLE: "SET synchronous_commit = on",
+    COMMITS_WAIT_FOR_NO_DISK: "SET synchronous_commit = off",
 }
-_WORDS = re.compile(r"'(?:[^']|'')*'|\?\d*|%| INDEXED BY \w+")
+_WORDS = re.compile(r"'(?:[^']|'')*'|\?\d*|%| INDEXED BY \w+|\binstr\(")
 _INSERT = re.compile(r"\s*INSERT INTO (\w+)")
 
 
@@ -70,6 +74,8 @@ def translate(statement: str) -> _Translated:
             return "%s"
         if word.startswith(" INDEXED"):
             return ""
+        if word == "instr(":
+            return "strpos("
         return word.replace("%", "%%")
 
     text = _WORDS.sub(put, _STATEMENTS.get(statement, statement))

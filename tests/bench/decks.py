@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from host.numbering.directory import Directory
-from host.store.sqlite import open_reader
+from host.store.opening import open_reader
 from tests.bench.figures import Figure
 from tests.bench.processes import resident_mb, running, wait_bound
 from tests.bench.subjects import Bed

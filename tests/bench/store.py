@@ -23,7 +23,7 @@ from host.charging.values import (
 )
 from host.numbering import provisioning
 from host.settings import ChargingSettings
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
 from host.store.writer import Committer, Entry
 from tests.bench.figures import Figure
 

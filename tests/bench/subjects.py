@@ -18,7 +18,7 @@ from host.charging.values import Money, Now
 from host.numbering import provisioning
 from host.numbering.iax2_access import allow_iax2
 from host.numbering.values import Carrier
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
 from tests.bench.processes import end, running, wait_bound
 from tests.bench.sipp import Caller, Where, write_injected
 from tests.scenarios.rig import ROOT, Net

@@ -17,6 +17,7 @@ import httpx
 
 from tests.host.api.test_running import free_port
 from tests.host.api.world import PASSWORD, PATH, ApiWorld
+from tests.stores import settings_at
 
 ROOT = Path(__file__).parents[3]
 ASKED = {"api_username": "alice", "api_password": PASSWORD, "method": "getIP"}
@@ -26,7 +27,7 @@ ASKED = {"api_username": "alice", "api_password": PASSWORD, "method": "getIP"}
 def process(folder: Path, port: int, more: str = "") -> Iterator[subprocess.Popen[str]]:
     config = folder / "host.toml"
     database = folder / "host.sqlite"
-    config.write_text(f'database = "{database}"\n[api]\nport = {port}\n{more}')
+    config.write_text(f"{settings_at(database)}\n[api]\nport = {port}\n{more}")
     running = subprocess.Popen(
         [sys.executable, "-m", "host.api", "--config", str(config)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

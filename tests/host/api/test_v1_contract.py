@@ -9,6 +9,7 @@ import pytest
 from host.api import access
 from host.api.v1.methods import METHODS
 from tests.host.api.world import ELSEWHERE, HOME, PASSWORD, PATH, ApiWorld
+from tests.stores import octets
 
 CREDENTIALS = {"api_username": "alice", "api_password": PASSWORD}
 ASKED = {**CREDENTIALS, "method": "getBalance", "advanced": "1"}
@@ -204,10 +205,10 @@ def test_strangers_leave_nothing_in_the_store_and_little_in_memory(
         lockout.failed(f"10.1.{number // 256}.{number % 256}", 0.0)
     assert len(lockout) == 100
     api = apis(lockout_failures=1_000)
-    before = api.conn.total_changes, api.database.read_bytes()
+    before = api.conn.total_changes, octets(api.conn, api.database)
     for number in range(5):
         api.status("createSubAccount", username=f"stranger{number}")
-    assert (api.conn.total_changes, api.database.read_bytes()) == before
+    assert (api.conn.total_changes, octets(api.conn, api.database)) == before
 
 
 def test_a_failure_of_ours_is_a_status_too(api: ApiWorld) -> None:

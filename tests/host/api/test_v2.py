@@ -13,6 +13,7 @@ from host.charging.values import Now
 from host.control_client import Refused
 from tests.host.api.test_v1_methods import binding
 from tests.host.api.world import ELSEWHERE, NOON, ApiWorld, sql
+from tests.stores import octets, on_postgres
 
 
 class Program:
@@ -98,7 +99,7 @@ def test_who_guesses_tokens_is_locked_out(apis: Callable[..., ApiWorld]) -> None
 
 def test_the_token_is_kept_as_a_digest_alone(program: Program) -> None:
     token = program.headers["Authorization"].split()[1]
-    assert token.encode() not in program.api.database.read_bytes()
+    assert token.encode() not in octets(program.api.conn, program.api.database)
     digest = sql(program.api.conn, "SELECT digest FROM api_token")[0]
     assert (len(digest), token in digest) == (64, False)
 
@@ -326,6 +327,8 @@ def test_a_body_that_is_too_long_is_not_read(program: Program) -> None:
 
 def test_what_fails_is_told_without_its_insides(program: Program) -> None:
     program.api.conn.execute("DROP VIEW cdr")
-    assert "cdr" not in program.problem("GET", "/cdrs", 503)
+    # A file that cannot be read may be one that is busy.
+    status = 500 if on_postgres() else 503
+    assert "cdr" not in program.problem("GET", "/cdrs", status)
     program.problem("GET", "/nonsense", 404)
     assert program.raw("PUT", "/accounts").headers["allow"]

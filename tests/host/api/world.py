@@ -32,7 +32,8 @@ from host.charging.values import (
 from host.control_client import Unreachable
 from host.numbering import provisioning
 from host.settings import ApiSettings, ChargingSettings, Listener, Settings
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
+from tests.stores import database_at
 
 NOON = 1_800_014_400_000
 """2027-01-15 12:00:00 UTC."""
@@ -55,10 +56,10 @@ class ApiWorld:
             Listener("newyork7", "192.0.2.11", 5060),
         )
         self.settings = Settings(
-            database=str(self.database), listeners=listeners, api=ApiSettings(**api)
+            database=database_at(self.database), listeners=listeners, api=ApiSettings(**api)
         )
         self.services = Services(
-            self.settings, Store(str(self.database)), now=self.now, ask=self._ask
+            self.settings, Store(database_at(self.database)), now=self.now, ask=self._ask
         )
         self.app = make_app(self.services)
         self.conn = open_writer(self.database)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from host.charging import ledger
 from host.charging.service import Charging
 from host.charging.values import BilledLeg, CallFacts, Ending, Grant, Money, Now, Tariff
@@ -12,7 +14,7 @@ from host.numbering import provisioning
 from host.numbering.directory import Directory
 from host.numbering.values import Carrier, OutgoingPlan
 from host.settings import ChargingSettings
-from host.store.sqlite import open_reader, open_writer
+from host.store.opening import open_reader, open_writer
 from host.store.writer import Delivery, GroupCommitWriter
 from tests.host.charging.world import channels, one_number
 
@@ -70,6 +72,7 @@ def test_processor_time_of_a_call_through_the_writer(tmp_path: Path) -> None:
     assert stats.commits <= CALLS / RATE * 1000 / 20 * 1.5 + 5
 
 
+@pytest.mark.sqlite_only(reason="the time that it takes is a file's")
 def test_time_of_a_look_up(tmp_path: Path) -> None:
     path = tmp_path / "host.sqlite"
     conn = open_writer(path)

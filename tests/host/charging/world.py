@@ -22,7 +22,7 @@ from host.charging.values import (
     Tariff,
 )
 from host.settings import ChargingSettings
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
 
 CENT = Money(USD // 100)
 HUNG_UP = Ending("answered", 16, "caller")

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from host.api.passwords import is_right
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
 from tests.host.cli.test_commands import Operator, operator
+from tests.stores import settings_at
 
 __all__ = ["operator"]
 
@@ -141,7 +142,7 @@ def test_serve_starts_what_is_configured_beside_the_calls(
     from host.cli.serve import companions
 
     def names(text: str) -> list[str]:
-        operator.config.write_text(f'database = "{operator.database}"\n{text}')
+        operator.config.write_text(f"{settings_at(operator.database)}\n{text}")
         return list(companions(Context(load(operator.config), False, operator.config)))
 
     for name in list(os.environ):

@@ -17,7 +17,8 @@ from host.charging.service import Charging
 from host.charging.values import BilledLeg, CallFacts, Ending, Money, Now, Tariff
 from host.cli.main import app, hoist
 from host.settings import ChargingSettings
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
+from tests.stores import settings_at
 
 
 class Operator:
@@ -26,7 +27,7 @@ class Operator:
     def __init__(self, folder: Path) -> None:
         self.database = folder / "host.sqlite"
         self.config = folder / "host.toml"
-        self.config.write_text(f'database = "{self.database}"\n')
+        self.config.write_text(f"{settings_at(self.database)}\n")
         self.runner = CliRunner()
 
     def run(self, *words: str, status: int = 0) -> Any:
@@ -165,6 +166,7 @@ def test_help_has_examples() -> None:
         assert "loopstart-host" in shown.stdout
 
 
+@pytest.mark.sqlite_only(reason="a path that is relative")
 def test_serve_hands_the_settings_to_a_process_without_the_command_line(tmp_path: Path) -> None:
     """`host.main` is stood in for by a module that says what it was given."""
     fake = tmp_path / "bin" / "python"

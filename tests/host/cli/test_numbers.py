@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
 from tests.host.cli.test_commands import Operator
 
 DID = "+12125550100"

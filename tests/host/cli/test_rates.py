@@ -15,7 +15,7 @@ import pytest
 from host.charging.service import Charging
 from host.charging.values import BilledLeg, CallFacts, CarrierCost, Ending, Money, Now, Tariff
 from host.settings import ChargingSettings
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
 from tests.host.cli.test_commands import Operator
 
 ROOT = Path(__file__).parents[3]

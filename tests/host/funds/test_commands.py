@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 
 from host.cli.main import app
 from host.funds import methods
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
 from tests.host.cli.test_commands import Operator
 from tests.host.funds.fakes import SECRET, FakeStripe, served
 from tests.host.funds.test_mail import Postbox, serving
+from tests.stores import settings_at
 
 VARIABLES = (methods.STRIPE_KEY, methods.PAYPAL_ID, methods.PAYPAL_SECRET)
 
@@ -195,7 +196,8 @@ def test_a_threshold_is_set_and_its_mail_sent(operator: Operator) -> None:
     postbox = Postbox()
     with serving(postbox) as port:
         operator.config.write_text(
-            f'database = "{operator.database}"\n[mail]\nhost = "127.0.0.1"\nport = {port}\n'
+            f"{settings_at(operator.database)}\n"
+            f'[mail]\nhost = "127.0.0.1"\nport = {port}\n'
             'security = "none"\nsender = "billing@host.example"\n'
         )
         postbox.answers = ["451 later"]
@@ -209,7 +211,7 @@ def test_a_threshold_is_set_and_its_mail_sent(operator: Operator) -> None:
 
 
 def test_a_wrong_mail_setting_names_its_line(operator: Operator) -> None:
-    operator.config.write_text(f'database = "{operator.database}"\n[mail]\nhost = "127.0.0.1"\n')
+    operator.config.write_text(f'{settings_at(operator.database)}\n[mail]\nhost = "127.0.0.1"\n')
     assert "mail.sender: mail needs a sender" in operator.error("mail", "list", status=2)
     operator.config.write_text('[payments]\nsuccess_url = "paid"\n')
     assert ":2: payments.success_url" in operator.error("mail", "list", status=2)

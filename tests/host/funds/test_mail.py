@@ -21,7 +21,7 @@ from host.funds import alerts
 from host.funds.letters import templates
 from host.funds.sender import GIVE_UP_S, LEASE_S, RETRY_S, MailSender, Tally
 from host.settings import MailSettings
-from host.store.sqlite import open_reader
+from host.store.opening import open_reader
 from tests.host.charging.world import CENT, World, leg
 
 

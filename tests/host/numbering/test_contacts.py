@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from host.numbering.provisioning import ProvisioningError, add_account
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from host.numbering.e164 import normalise
 from host.numbering.passwords import generate
 from host.numbering.provisioning import seed
 from host.numbering.values import Carrier, OutgoingPlan, Route
-from host.store.sqlite import open_reader, open_writer
+from host.store.opening import open_reader, open_writer
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000
@@ -43,7 +43,7 @@ class Shop:
         rate = self.directory.rate(route, number)
         return None if rate is None else rate.tariff.per_minute
 
-    def count(self, where: str = "1") -> int:
+    def count(self, where: str = "1 = 1") -> int:
         (count,) = self.conn.execute(f"SELECT count(*) FROM rate WHERE {where}").fetchone()
         return int(count)
 
@@ -253,7 +253,10 @@ def test_a_large_import_lets_calls_write_and_read_meanwhile(shop: Shop) -> None:
         while not over.is_set():
             began = time.monotonic()
             other.execute("BEGIN IMMEDIATE")
-            other.execute("INSERT OR REPLACE INTO host VALUES ('h', 'b', 1, 1)")
+            other.execute(
+                "INSERT INTO host VALUES ('h', 'b', 1, 1) "
+                "ON CONFLICT (host_id) DO UPDATE SET boot_id = 'b'"
+            )
             other.execute("COMMIT")
             waits.append(time.monotonic() - began)
             # Either the old deck or the whole new one.

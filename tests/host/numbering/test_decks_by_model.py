@@ -12,7 +12,7 @@ from host.numbering.deck import import_deck, withdraw
 from host.numbering.deck_csv import DeckError
 from host.numbering.directory import Directory
 from host.numbering.values import Route
-from host.store.sqlite import open_reader, open_writer
+from host.store.opening import open_reader, open_writer
 
 Rates = dict[tuple[Route, str], int | None]
 PREFIXES = ("1", "15", "151", "1514", "1514555", "16", "1613", "44", "4420")

@@ -15,7 +15,8 @@ from host.numbering import provisioning
 from host.numbering.directory import Directory
 from host.numbering.orders import release_did
 from host.numbering.values import Account, Carrier, IncomingPlan, OutgoingPlan
-from host.store.sqlite import open_reader, open_writer
+from host.store.opening import open_reader, open_writer
+from tests.stores import dump
 
 REALM = "example.net"
 
@@ -286,8 +287,8 @@ def test_digest_secrets_are_per_realm_and_the_password_is_not_kept(house: House)
     provisioning.set_password(house.conn, "alice", "other.example", "secret")
     again = house.find("alice")
     assert before != (again.ha1_md5, again.ha1_sha256)
-    dump = "\n".join(house.conn.iterdump())
-    assert "'secret'" not in dump
+    text = "\n".join(dump(house.conn))
+    assert "'secret'" not in text
 
 
 def test_prices_not_offered_have_to_be_named(house: House) -> None:

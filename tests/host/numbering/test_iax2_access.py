@@ -9,7 +9,8 @@ import pytest
 from host.numbering import iax2_access, provisioning
 from host.numbering.directory import Directory
 from host.numbering.values import Account, Carrier
-from host.store.sqlite import open_reader, open_writer
+from host.store.opening import open_reader, open_writer
+from tests.stores import dump
 
 REALM = "loopstart"
 
@@ -27,7 +28,7 @@ class House:
         return found
 
     def kept(self) -> bool:
-        return "horse battery" in "\n".join(self.conn.iterdump())
+        return "horse battery" in "\n".join(dump(self.conn))
 
 
 @pytest.fixture

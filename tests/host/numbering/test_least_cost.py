@@ -17,7 +17,7 @@ from host.numbering.deck import import_deck
 from host.numbering.directory import Directory
 from host.numbering.least_cost import losing_talk_ms
 from host.numbering.values import Account, Carrier, OutgoingPlan
-from host.store.sqlite import open_reader, open_writer
+from host.store.opening import open_reader, open_writer
 
 tariffs = st.builds(
     Tariff,

@@ -17,7 +17,7 @@ from host.numbering.directory import Directory
 from host.numbering.offers import callers_country, find_offer, toll_free_offers
 from host.numbering.quoting import Quote, quote
 from host.numbering.values import Carrier, IncomingPlan, OutgoingPlan, Route
-from host.store.sqlite import open_reader, open_writer
+from host.store.opening import open_reader, open_writer
 
 
 class House:

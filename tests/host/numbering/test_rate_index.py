@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from host.charging.values import Money, Tariff
 from host.numbering.directory import Directory
 from host.numbering.rate_index import PART_OCTETS, Builder, Found, RateIndex, TooShort
-from host.store.sqlite import open_reader, open_writer
+from host.store.opening import open_reader, open_writer
 
 Price = tuple[int | None, int, int, int, str]
 

@@ -13,6 +13,8 @@ import pytest
 
 from host.simulate import faults, killed, runs
 
+pytestmark = pytest.mark.sqlite_only(reason="its crashes are copies of files")
+
 
 def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -15,6 +15,8 @@ from host.simulate import faults
 from host.simulate.plants import PLANTS
 from host.simulate.world import run_seed
 
+pytestmark = pytest.mark.sqlite_only(reason="its crashes are copies of files")
+
 SLICE = 60
 PARTS = 4
 FOUND_WITHIN = {"double-settle": 25, "lost-hold": 3, "late-fee": 3, "unrefunded-hold": 3}

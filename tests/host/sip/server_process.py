@@ -17,7 +17,8 @@ from host.charging import ledger
 from host.charging.values import USD, Money, Now
 from host.numbering import provisioning
 from host.numbering.values import Carrier
-from host.store.sqlite import open_writer
+from host.store.opening import open_writer
+from tests.stores import settings_at
 
 ADDRESS = "127.0.1.1"
 REALM = "loopstart"
@@ -64,7 +65,7 @@ class HostProcess:
         self.ports: dict[str, int] = {}
         media = random.SystemRandom().randrange(33_000, 60_000, 2)
         lines = [
-            f'database = "{self.database}"', 'log_level = "info"', settings,
+            f'{settings_at(self.database)}', 'log_level = "info"', settings,
             "[api]", "enabled = false", "[fees]", "enabled = false",
             "[sip]", f'realm = "{REALM}"', "shutdown_grace_s = 1", sip,
             "[media]", f'address = "{ADDRESS}"', f"min_port = {media}",
@@ -84,7 +85,7 @@ class HostProcess:
                 self.certificate = cert
                 lines += [f'certificate = "{cert}"', f'key = "{key}"']
         self.config.write_text("\n".join(lines) + "\n")
-        self.conn = open_writer(self.database)
+        self.conn: Any = open_writer(self.database)
         self._pay = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = folder / "host.log"

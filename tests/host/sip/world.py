@@ -31,7 +31,8 @@ from host.settings import ChargingSettings, Listener, Settings, SipSettings
 from host.sip.auth import Authenticator
 from host.sip.registrar import Registrar
 from host.sip.server import SipServer
-from host.store.sqlite import StoreError, open_reader, open_writer
+from host.store.opening import open_reader, open_writer
+from host.store.sqlite import StoreError
 from host.store.writer import WriterStats
 
 REALM = "loopstart"

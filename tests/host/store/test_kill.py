@@ -15,6 +15,8 @@ from tests.host.charging.world import World
 
 START = 2_000_000
 
+pytestmark = pytest.mark.sqlite_only(reason="what a file has after a crash")
+
 
 @pytest.mark.parametrize("seed", range(6))
 def test_what_was_acknowledged_is_there_and_the_books_balance(tmp_path: Path, seed: int) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from host.store.sqlite import SCHEMA_VERSION, StoreError, open_reader, open_writer
+from host.store.opening import open_reader, open_writer
+from host.store.sqlite import SCHEMA_VERSION, StoreError
 
 SCHEMAS = Path(__file__).parent / "schemas"
 """What stores of earlier releases began as, one file a schema."""
+
+pytestmark = pytest.mark.sqlite_only(reason="schemas of files")
 
 
 def shape(conn: sqlite3.Connection) -> dict[str, object]:

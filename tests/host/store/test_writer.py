@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from host.store.sqlite import StoreError, open_reader, open_writer
+from host.store.opening import open_reader, open_writer
+from host.store.sqlite import StoreError
 from host.store.writer import Delivery, GroupCommitWriter
 
 
@@ -84,6 +85,7 @@ def test_one_failure_undoes_itself_alone(bench: Bench) -> None:
     assert bench.writer.stats.failed_operations == 1
 
 
+@pytest.mark.sqlite_only(reason="waits for a lock by SQLite's own words")
 def test_a_commit_that_fails_fails_all_and_leaves_nothing(bench: Bench) -> None:
     bench.writer.call(lambda conn: conn.execute("PRAGMA busy_timeout = 30"))
     blocker = open_writer(bench.path)
@@ -100,6 +102,7 @@ def test_a_commit_that_fails_fails_all_and_leaves_nothing(bench: Bench) -> None:
     assert bench.writer.stats.failed_commits == 1
 
 
+@pytest.mark.sqlite_only(reason="a disk of so many pages")
 def test_a_full_disk_fails_the_batch_and_the_next_one_works(bench: Bench) -> None:
     def fill(conn: sqlite3.Connection) -> None:
         (pages,) = conn.execute("PRAGMA page_count").fetchone()
@@ -201,6 +204,7 @@ def test_many_threads_may_submit(bench: Bench) -> None:
     assert bench.rows() == list(range(1_600))
 
 
+@pytest.mark.sqlite_only(reason="files that are none")
 def test_opening_is_for_stores_only(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot read"):
         open_reader(tmp_path / "none.sqlite")
@@ -221,6 +225,7 @@ def test_opening_is_for_stores_only(tmp_path: Path) -> None:
         open_reader(tmp_path / "newer.sqlite")
 
 
+@pytest.mark.sqlite_only(reason="how a file is written")
 def test_money_is_synced_and_readers_cannot_write(tmp_path: Path) -> None:
     conn = open_writer(tmp_path / "deep" / "host.sqlite")
     assert conn.execute("PRAGMA journal_mode").fetchone() == ("wal",)

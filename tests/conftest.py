@@ -1,0 +1,54 @@
+"""What all tests share: which store they are run over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import stores
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--store",
+        choices=("sqlite", "postgres"),
+        default=os.environ.get(stores.VARIABLE, "sqlite"),
+        help="postgres: over databases of the cluster that PGHOST and so on name",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "sqlite_only(reason): is about the file itself; not tried over PostgreSQL"
+    )
+    # Processes that tests start, and those that share the tests, go by the environment.
+    os.environ[stores.VARIABLE] = config.getoption("--store")
+    shares = getattr(config, "workerinput", None) is None and config.getoption("-n", 0)
+    if stores.on_postgres() and not shares:
+        stores.use_postgres()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not stores.on_postgres():
+        return
+    left, kept = [], []
+    for item in items:
+        mark = item.get_closest_marker("sqlite_only")
+        assert mark is None or mark.kwargs.get("reason"), f"{item.nodeid} says not why"
+        (left if mark else kept).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+@pytest.fixture(autouse=True)
+def _databases_go(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Databases of a test go with it."""
+    folder: Path | None = None
+    if stores.on_postgres() and "tmp_path" in request.fixturenames:
+        folder = request.getfixturevalue("tmp_path")
+    yield
+    if folder:
+        stores.forget(folder)
