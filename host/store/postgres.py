@@ -18,11 +18,13 @@ import psycopg
 from psycopg.adapt import Dumper, Loader
 from psycopg.pq import TransactionStatus
 
-from host.store.sqlite import BUSY_TIMEOUT_MS, SCHEMA_VERSION, StoreError
+from host.store.sqlite import BUSY_TIMEOUT_MS, StoreError
 
+POSTGRES_SCHEMA = 6
+"""The newest of host/store/migrations. Its numbers are PostgreSQL's own from 5, where it began."""
 CONNECT_TIMEOUT_S = 5
 _SCHEMA = Path(__file__).with_name("schema_postgres.sql")
-_WRITERS_LOCK = 0x4C6F6F70
+WRITERS_LOCK = 0x4C6F6F70
 """Of the writers of one database, one at a time is between BEGIN IMMEDIATE and COMMIT, as with
 SQLite: each settlement changes the row of the revenue, so that they could not pass each other
 anyway; waiting here instead, they never deadlock, and limits and money are counted as they are."""
@@ -145,7 +147,7 @@ class PostgresConnection:
         try:
             cursor = self._conn.execute(text, parameters)
             if statement == "BEGIN IMMEDIATE":
-                self._conn.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITERS_LOCK,))
+                self._conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS_LOCK,))
             if cursor.rowcount > 0:
                 self.total_changes += cursor.rowcount
             return PostgresCursor(cursor, numbers)
@@ -229,12 +231,12 @@ def without_secret(url: str) -> str:
 
 
 def _check_version(conn: PostgresConnection, read_only: bool) -> None:
-    version = _version(conn)
+    version = version_of(conn)
     if version is None and not read_only:
         conn.execute("BEGIN IMMEDIATE")
         try:
             # Another program may have made it while this one waited.
-            version = _version(conn)
+            version = version_of(conn)
             if version is None:
                 (tables,) = conn.execute(
                     "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
@@ -243,22 +245,38 @@ def _check_version(conn: PostgresConnection, read_only: bool) -> None:
                     raise StoreError("the database is one of something else: name another")
                 # No parameters: the server takes the whole text at once.
                 conn._conn.execute(_SCHEMA.read_text("utf-8"))
-                conn.execute("INSERT INTO store_version VALUES (?)", (SCHEMA_VERSION,))
-                version = SCHEMA_VERSION
+                conn.execute("INSERT INTO alembic_version VALUES (?)", (str(POSTGRES_SCHEMA),))
+                version = POSTGRES_SCHEMA
             conn.execute("COMMIT")
         except psycopg.Error as error:
             raise _as_sqlite(error) from error
-    if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"the database has schema {version}, this program needs {SCHEMA_VERSION}"
-            if version is not None
-            else "the database holds no store yet: start the host once"
+    if version != POSTGRES_SCHEMA:
+        raise StoreError(_unfit(version))
+
+
+def _unfit(version: int | None) -> str:
+    if version is None:
+        return "the database holds no store yet: start the host once"
+    if version > POSTGRES_SCHEMA:
+        return (
+            f"the database has schema {version}, newer than this program's {POSTGRES_SCHEMA}: "
+            "install the newer version of the program"
         )
+    return (
+        f"the database has schema {version}, this program needs {POSTGRES_SCHEMA}: stop the hosts "
+        "on it, then run `loopstart-host store upgrade`"
+    )
 
 
-def _version(conn: PostgresConnection) -> int | None:
-    (there,) = conn.execute("SELECT to_regclass('store_version') IS NOT NULL").fetchone()
-    if not there:
-        return None
-    found = conn.execute("SELECT version FROM store_version").fetchone()
-    return None if found is None else int(found[0])
+def version_of(conn: PostgresConnection) -> int | None:
+    """The schema that a database has; None: it holds no store.
+
+    Raises:
+        sqlite3.Error: it cannot be asked.
+    """
+    for place in ("alembic_version", "store_version"):
+        (there,) = conn.execute("SELECT to_regclass(?) IS NOT NULL", (place,)).fetchone()
+        if there:
+            found = conn.execute(f"SELECT * FROM {place}").fetchone()
+            return None if found is None else int(found[0])
+    return None
