@@ -98,8 +98,15 @@ class StoredCalls:
         now = self._now()
         self._log_refusal(command.facts, command.refusal)
         self.writer.submit(
-            lambda conn: self.charging.refuse(conn, now, command.facts, command.refusal), ignore
+            lambda conn: self.charging.refuse(conn, now, command.facts, command.refusal),
+            lambda result: self._recorded(command, result),
         )
+
+    def _recorded(self, command: RecordRefusal, result: object) -> None:
+        """The record of a refusal is written later if the store is why there was one."""
+        lost = isinstance(result, BaseException) and command.refusal.reason is Reason.STORE
+        if lost and len(self.in_doubt) < _MOST_IN_DOUBT:
+            self.in_doubt[command.facts.call_id] = command.facts
 
     def _log_refusal(self, facts: Any, refusal: Refusal) -> None:
         self._count(f"refused {refusal.reason.value}")

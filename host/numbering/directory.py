@@ -8,6 +8,7 @@ room for it.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -40,7 +41,7 @@ SELECT id, coalesce(parent_id, id), username,
     ha1_md5, ha1_sha256, route, premium_fallback, channels, calls_to_one_number, caller_id,
     address, port, contact, number_range, media, international, area_code, dial_rules, parent_id,
     iax2, iax2_secret, call_token, encryption, trunk,
-    below_cost OR coalesce((SELECT below_cost FROM account AS parent
+    below_cost + coalesce((SELECT below_cost FROM account AS parent
         WHERE parent.id = account.parent_id), 0), {COLUMNS}
 FROM account"""
 _CARRIER_COLUMNS = (
@@ -337,7 +338,13 @@ class Directory:
     def refresh(self) -> None:
         """Drop what is remembered if the configuration changed, or a deck's hour has come; one
         cheap look-up if not."""
-        (version,) = self._conn.execute("SELECT version FROM config").fetchone()
+        try:
+            (version,) = self._conn.execute("SELECT version FROM config").fetchone()
+        except sqlite3.OperationalError:
+            if self._version < 0:
+                raise
+            # The store is away: who was known stays known; what costs money, charging refuses.
+            return
         now, rates = self._utc_ms(), self._rates
         if version == self._version and rates.from_ms <= now < rates.until_ms:
             return
@@ -415,7 +422,8 @@ class Directory:
     def _carrier_from(self, address: str, port: int, iax2: bool) -> Carrier | None:
         row = self._conn.execute(
             _CARRIER + " WHERE enabled = 1 AND address = ? AND source_port IN (0, ?) "
-            "AND (transport = 'iax2') = ? ORDER BY source_port DESC LIMIT 1",
+            "AND CASE transport WHEN 'iax2' THEN 1 ELSE 0 END = ? "
+            "ORDER BY source_port DESC LIMIT 1",
             (address, port, iax2),
         ).fetchone()
         return None if row is None else _carrier(row)

@@ -117,24 +117,33 @@ class PostgresConnection:
         Raises:
             sqlite3.OperationalError: the server cannot be reached or refuses.
         """
+        self._url = url
+        self._read_only = read_only
+        self._reading = False
+        """A reader's transaction was begun."""
+        self._conn = self._connect()
+        self.total_changes = 0
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        options = _OPTIONS + (" -c default_transaction_read_only=on" if self._read_only else "")
         try:
-            self._conn = psycopg.connect(
-                url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=_OPTIONS
+            conn = psycopg.connect(
+                self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=options
             )
         except psycopg.Error as error:
             raise sqlite3.OperationalError(str(error).strip()) from error
         # The statements of a call are few and come again and again.
-        self._conn.prepare_threshold = 3
-        self._conn.prepared_max = 256
-        adapters = self._conn.adapters
-        adapters.register_dumper(bool, _BoolAsNumber)
-        adapters.register_loader("numeric", _WholeNumber)
-        self.total_changes = 0
-        if read_only:
-            self.execute("SET default_transaction_read_only = on")
+        conn.prepare_threshold = 3
+        conn.prepared_max = 256
+        conn.adapters.register_dumper(bool, _BoolAsNumber)
+        conn.adapters.register_loader("numeric", _WholeNumber)
+        return conn
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> PostgresCursor:
         """Run one statement.
+
+        A reader whose server went away connects anew at its next question, and asks it again;
+        within a transaction it does not, whose questions have to have answers of one instant.
 
         Raises:
             sqlite3.IntegrityError: a constraint or a trigger forbids it.
@@ -145,7 +154,16 @@ class PostgresConnection:
         if order is not None:
             parameters = [parameters[index] for index in order]
         try:
-            cursor = self._conn.execute(text, parameters)
+            try:
+                cursor = self._conn.execute(text, parameters)
+            except psycopg.OperationalError:
+                reading, self._reading = self._reading, False
+                if not self._read_only or reading or self.alive:
+                    raise
+                self._conn = self._connect()
+                cursor = self._conn.execute(text, parameters)
+            if statement in ("BEGIN", "COMMIT", "ROLLBACK"):
+                self._reading = statement == "BEGIN"
             if statement == "BEGIN IMMEDIATE":
                 self._conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS_LOCK,))
             if cursor.rowcount > 0:
