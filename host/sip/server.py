@@ -351,7 +351,7 @@ class SipServer:
         tag = self.random_token()
         leg = CallerLeg(self, flow, tag, transaction, request, agreed, keep_flow=by_digest)
         transaction.user = leg
-        transaction.respond(response_to(request, 100), self.now)
+        transaction.trying(self.now)
         self._offer(leg, request, carrier, account)
 
     def _unacceptable(self, request: Request) -> Response | None:

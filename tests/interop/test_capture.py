@@ -43,19 +43,19 @@ def test_a_whole_call_on_the_wire(tmp_path: Path) -> None:
     host.setup()
     host.account("alice", route="value")
     host.start()
-    gateway = Phone.udp("127.0.1.5", ("127.0.1.1", host.port))
-    alice = Phone.udp("127.0.1.2", ("127.0.1.1", host.port), "alice")
+    gateway = Phone.udp("127.0.1.75", ("127.0.1.1", host.port))
+    alice = Phone.udp("127.0.1.72", ("127.0.1.1", host.port), "alice")
     media = []
     for phone in (alice, gateway):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.bind((phone.own[0], 0))
         phone.media_port = sock.getsockname()[1]
         media.append(sock)
-    host.carrier("north", "127.0.1.5", gateway.own[1])
+    host.carrier("north", "127.0.1.75", gateway.own[1])
     capture = tmp_path / "call.pcap"
     shark = Program(
         tmp_path, "tshark", "tshark", "-i", "lo",
-        "-f", "udp and host 127.0.1.1 and (host 127.0.1.2 or host 127.0.1.5)",
+        "-f", "udp and host 127.0.1.1 and (host 127.0.1.72 or host 127.0.1.75)",
         "-a", "duration:60", "-w", str(capture), "-F", "pcap",
     )  # fmt: skip
     try:
@@ -107,11 +107,13 @@ def test_a_whole_call_on_the_wire(tmp_path: Path) -> None:
     assert set(methods) == {"INVITE", "ACK", "BYE"}
     assert methods >= Counter(INVITE=3, ACK=3, BYE=2)
     statuses = Counter(row["sip.Status-Code"] for row in signalling if row["sip.Status-Code"])
-    assert set(statuses) == {"401", "100", "180", "200"}
-    assert statuses >= Counter({"401": 1, "100": 1, "180": 2, "200": 4})
-    out = next(r for r in signalling if r["sip.Method"] == "INVITE" and r["ip.dst"] == "127.0.1.5")
+    # 100 is for callers who would wait longer than 200 ms, as on a busy machine.
+    assert set(statuses) - {"100"} == {"401", "180", "200"}
+    assert statuses >= Counter({"401": 1, "180": 2, "200": 4})
+    to_carrier = [row for row in signalling if row["ip.dst"] == "127.0.1.75"]
+    out = next(row for row in to_carrier if row["sip.Method"] == "INVITE")
     assert out["sip.Session-Expires"].startswith("1800")
-    hung_up = next(r for r in signalling if r["sip.Method"] == "BYE" and r["ip.dst"] == "127.0.1.5")
+    hung_up = next(row for row in to_carrier if row["sip.Method"] == "BYE")
     assert 'Q.850;cause=16;text="Normal call clearing"' in hung_up["sip.Reason"]
     to_alice = [
         r for r in signalling if r["sip.Status-Code"] == "200" and r["ip.dst"] == alice.own[0]
@@ -119,7 +121,7 @@ def test_a_whole_call_on_the_wire(tmp_path: Path) -> None:
     assert to_alice[0]["sip.Session-Expires"] == "1800;refresher=uac"
     audio = [row for row in rows if row["rtp.ssrc"] and row["rtp.p_type"] == "0"]
     heard = Counter((row["ip.src"], row["ip.dst"]) for row in audio)
-    for phone in ("127.0.1.2", "127.0.1.5"):
+    for phone in ("127.0.1.72", "127.0.1.75"):
         assert heard[(phone, "127.0.1.1")] == PACKETS
         assert heard[("127.0.1.1", phone)] >= PACKETS * 0.8, "the relay passes it on, both ways"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from firmware.wire.sip.events import AckTimedOut, Event, Flow
-from firmware.wire.sip.model import Request, Response
+from firmware.wire.sip.model import Request, Response, response_to
 from firmware.wire.sip.states import INVITE_SERVER, SERVER, State
+from firmware.wire.sip.timers import TRYING_S
 
 if TYPE_CHECKING:
     from firmware.wire.sip.transaction import TransactionLayer
@@ -59,6 +60,13 @@ class ServerTransaction:
         """Whether a final answer is still to be given."""
         return self.state is State.PROCEEDING or self.state is State.TRYING
 
+    def trying(self, now: float) -> None:
+        """Send 100 to an INVITE unless another answer is given within 200 ms, or it comes again
+        before (17.2.1): an answer that comes so soon says what a 100 would."""
+        assert self.invite
+        assert not self._answer, "an answer was given already"
+        self._layer.clock.retry(self, TRYING_S, now)
+
     def respond(self, response: Response, now: float) -> None:
         """Send a provisional answer or the final one.
 
@@ -68,6 +76,8 @@ class ServerTransaction:
         """
         assert self.open, f"answered in state {self.state}"
         layer = self._layer
+        if self.interval_s:
+            layer.clock.stop_retry(self)  # no 100 is needed any more
         answer = response.to_bytes()
         layer.out.append((answer, self.flow))
         status = response.status
@@ -104,9 +114,11 @@ class ServerTransaction:
         repeated request is a new one then, and the ACK matches nothing.
         """
         assert self.open, f"answered in state {self.state}"
-        self._layer.out.append((response.to_bytes(), self.flow))
+        layer = self._layer
+        layer.clock.stop_retry(self)
+        layer.out.append((response.to_bytes(), self.flow))
         self._move(State.COMPLETED)
-        self._layer.drop_server(self._key)
+        layer.drop_server(self._key)
 
     def _move(self, state: State) -> None:
         assert state in (INVITE_SERVER if self.invite else SERVER)[self.state]
@@ -116,6 +128,9 @@ class ServerTransaction:
 
     def repeat(self, flow: Flow) -> None:
         """The request came again."""
+        if self.interval_s and self.state is State.PROCEEDING:
+            self._layer.clock.stop_retry(self)
+            self._answer = response_to(self.request, 100).to_bytes()
         if self._answer and self.state is not State.ACCEPTED:
             self._layer.out.append((self._answer, flow))
 
@@ -142,8 +157,12 @@ class ServerTransaction:
         return self.accepted
 
     def on_retry(self, interval_s: float, now: float) -> None:
-        """Timer G, or the repetition of a 2xx."""
+        """Timer G, the repetition of a 2xx, or the 100 that nothing else came before."""
         layer = self._layer
+        if self.state is State.PROCEEDING:
+            self._answer = response_to(self.request, 100).to_bytes()
+            layer.out.append((self._answer, self.flow))
+            return
         layer.out.append((self._answer, self.flow))
         layer.clock.retry(self, min(interval_s * 2, layer.timers.t2_s), now)
 

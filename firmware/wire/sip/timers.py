@@ -36,10 +36,13 @@ TABLE: tuple[TimerRow, ...] = (
     TimerRow("M", "64*T1", 32.0, "s", "RFC 6026, 8.4", "2xx repeated, or of another fork"),
     TimerRow("2xx", "T1, doubling to T2", 0.5, "s", "RFC 3261, 13.3.1.4", "2xx again until ACK"),
     TimerRow("2xx limit", "64*T1", 32.0, "s", "RFC 3261, 13.3.1.4", "2xx without ACK"),
+    TimerRow("100", "200 ms", 0.2, "s", "RFC 3261, 17.2.1", "INVITE without any answer of ours"),
     TimerRow("CANCEL", "64*T1", 32.0, "s", "RFC 3261, 9.1", "cancelled INVITE without answer"),
 )
 """Timer C is a proxy's; a user agent gives up ringing by its own setting."""
 
+TRYING_S = 0.2
+"""How long an INVITE waits for an answer before it gets a 100."""
 LINGER_GRAIN_S = 0.5
 """Timers that only free memory (D, I, J, K, L, M) may run late by so much, to be run together."""
 

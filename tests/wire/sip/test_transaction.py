@@ -205,6 +205,66 @@ def test_a_repeated_invite_gets_the_last_answer_again() -> None:
     assert lines(side) == ["SIP/2.0 180 Ringing"] * 2 + ["SIP/2.0 486 Busy Here"] * 2
 
 
+def test_an_invite_that_waits_for_its_answer_gets_a_100_after_200_ms() -> None:
+    side = layer()
+    invite = make("INVITE", "z9hG4bKx")
+    transaction = arrive(side, invite)
+    transaction.trying(0.0)
+    assert side.next_deadline == next(row.default_s for row in TABLE if row.name == "100") == 0.2
+    assert times_sent(side, 0.2) == [0.2]
+    assert times_sent(side, 5.0) == [], "100 is sent once"
+    assert side.receive(invite, UDP, 5.0) is None
+    transaction.respond(response_to(invite, 486, to_tag="t"), 6.0)
+    assert lines(side) == ["SIP/2.0 100 Trying", "SIP/2.0 486 Busy Here"]
+
+
+@pytest.mark.parametrize("status", [180, 200, 486])
+def test_an_invite_that_is_answered_at_once_gets_no_100(status: int) -> None:
+    side = layer()
+    invite = make("INVITE", "z9hG4bKx")
+    transaction = arrive(side, invite)
+    transaction.trying(0.0)
+    transaction.respond(response_to(invite, status, to_tag="t"), 0.1)
+    until(side, 40.0)
+    assert {message.status for message in sent(side) if isinstance(message, Response)} == {status}
+
+
+def test_an_invite_that_comes_again_before_its_answer_gets_a_100_at_once() -> None:
+    side = layer()
+    invite = make("INVITE", "z9hG4bKx")
+    transaction = arrive(side, invite)
+    transaction.trying(0.0)
+    assert side.receive(invite, UDP, 0.1) is None
+    assert lines(side) == ["SIP/2.0 100 Trying"]
+    assert times_sent(side, 0.3) == [], "the other end knows"
+    transaction.respond(response_to(invite, 180, to_tag="t"), 0.3)
+    assert lines(side) == ["SIP/2.0 180 Ringing"]
+
+
+def test_a_cancelled_invite_gets_its_487_and_no_100() -> None:
+    side = layer()
+    invite = make("INVITE", "z9hG4bKq")
+    transaction = arrive(side, invite)
+    transaction.trying(0.0)
+    assert isinstance(side.receive(make("CANCEL", "z9hG4bKq"), UDP, 0.1), CancelReceived)
+    transaction.respond(response_to(invite, 487, to_tag="t"), 0.1)
+    side.receive(make("ACK", "z9hG4bKq", to_tag="t"), UDP, 0.15)
+    until(side, 40.0)
+    assert lines(side) == ["SIP/2.0 200 OK", "SIP/2.0 487 Request Terminated"]
+    assert len(side) == 0
+
+
+def test_an_invite_that_is_refused_without_a_trace_gets_no_100_later() -> None:
+    side = layer()
+    invite = make("INVITE", "z9hG4bKx")
+    transaction = arrive(side, invite)
+    transaction.trying(0.0)
+    transaction.respond_statelessly(response_to(invite, 503))
+    until(side, 40.0)
+    assert lines(side) == ["SIP/2.0 503 Service Unavailable"]
+    assert len(side) == 0
+
+
 def test_a_repeated_final_answer_is_swallowed_for_t4() -> None:
     side = layer()
     side.request(make("OPTIONS", "z9hG4bKq"), UDP, 0.0)
