@@ -151,6 +151,39 @@ def test_a_restart_that_nobody_notices_costs_no_call(world: World, cluster: Clus
 
 
 @needs_postgres
+@pytest.mark.parametrize("returns", ["before its end", "after its end"])
+def test_an_emergency_call_passes_and_its_record_is_written_later(
+    world: World, cluster: Cluster, returns: str
+) -> None:
+    alice, _north = cast(world)
+    Agent(world, ("10.0.0.8", 5060))
+    world.conn.execute(
+        "INSERT INTO carrier (name, address, port, source_port, enabled) "
+        "VALUES ('rescue', '10.0.0.8', 5060, 5060, 0)"
+    )
+    world.conn.execute("INSERT INTO emergency (number, carrier) VALUES ('911', 'rescue')")
+    (talking,) = sides(world, alice, 1)
+    cluster.stop()
+    help_ = alice.call("911")
+    world.run(20)
+    assert help_.outcome == 200
+    if returns == "before its end":
+        back(world, cluster)
+    help_.bye()
+    world.run(5)
+    if returns == "after its end":
+        back(world, cluster)
+    world.run(20)
+    talking.bye()
+    world.finish()
+    (cdr,) = [cdr for cdr in world.cdrs() if cdr["route"] == "emergency"]
+    assert (cdr["cost"], cdr["carrier"], cdr["disposition"]) == (0, "rescue", "answered")
+    assert 18_000 < cdr["talk_ms"] < 20_000
+    assert 0 < cdr["answered_utc_ms"] - cdr["started_utc_ms"] < 2_000
+    assert not world.host.unrecorded
+
+
+@needs_postgres
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_lost_whenever_it_goes_and_comes(
     world: World, cluster: Cluster, seed: int
