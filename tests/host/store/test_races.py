@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import random
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -286,3 +288,60 @@ def test_one_is_killed_and_the_other_goes_on(url: str, turn: int) -> None:
             assert costs[call_id] == cost
         assert _books(conn, account, funds, costs) == []
         print(f"{open_now} calls were open, the longest wait was {told['longest_ms']:.0f} ms")
+
+
+@needs_postgres
+@pytest.mark.slow
+def test_one_hangs_within_a_transaction_and_delays_the_other_by_no_more_than_the_time_outs(
+    url: str,
+) -> None:
+    """The server ends its transaction; when it wakes up it connects anew and goes on."""
+    with contextlib.closing(open_postgres(url)) as conn:
+        host = Host(url, "host1")
+        try:
+            account = opened(conn, "hangs", 10_000 * FIRST_HOLD)
+            host.told("heartbeat", ms=500)
+            host.ask("race", seed="hangs", account=account, most=1_000, calls=150)
+            _stop_in_a_transaction(conn, host)
+            began = time.monotonic()
+            while True:
+                try:
+                    conn.execute("BEGIN IMMEDIATE")
+                    conn.execute("COMMIT")
+                    break
+                except sqlite3.OperationalError:
+                    conn.execute("ROLLBACK")
+            waited_s = time.monotonic() - began
+            print(f"waited {waited_s:.1f} s")
+            assert 1 < waited_s < 3 * BUSY_TIMEOUT_MS / 1000
+            host.process.send_signal(signal.SIGCONT)
+            told = host.answer()
+            assert len(told["costs"]) > 20
+            assert host.told("recover", ms=60_000)["result"] > 0
+        finally:
+            host.end()
+        costs = dict(
+            conn.execute(
+                "SELECT call_id, sum(cost)::BIGINT FROM cdr WHERE account_id = ? GROUP BY call_id",
+                (account,),
+            ).fetchall()
+        )
+        assert _books(conn, account, 10_000 * FIRST_HOLD, costs) == []
+
+
+def _stop_in_a_transaction(conn: PostgresConnection, host: Host) -> None:
+    """Stopped (SIGSTOP) while the server waits for the rest of its transaction."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        host.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.01)
+        (within,) = conn.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = ? "
+            "AND state = 'idle in transaction' AND backend_xid IS NOT NULL",
+            (host.host_id,),
+        ).fetchone()
+        if within:
+            return
+        host.process.send_signal(signal.SIGCONT)
+        time.sleep(0.003)
+    raise AssertionError("never within a transaction")
