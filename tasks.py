@@ -220,6 +220,13 @@ def do_simulate(arguments: list[str]) -> None:
     run("timeout", "3600", str(PYTHON), "-m", "host.cli.main", "simulate", *arguments)
 
 
+def do_races(arguments: list[str]) -> None:
+    """Two hosts on one PostgreSQL race for one account, a hundred times; arguments go to pytest."""
+    ensure_debian(interop=True)
+    os.environ.setdefault("LOOPSTART_RACES", "100")
+    python("-m", "pytest", "-n", "0", "-s", "tests/host/store/test_races.py", *arguments)
+
+
 TASKS = {
     "demo": do_demo,
     "test": do_test,
@@ -228,6 +235,7 @@ TASKS = {
     "bench": do_bench,
     "asterisk": do_asterisk,
     "simulate": do_simulate,
+    "races": do_races,
 }
 
 try:
@@ -280,6 +288,12 @@ else:
         """Try a current Asterisk against host and device (as root: it has a root of its own)."""
         ensure_venv()
         do_asterisk([])
+
+    @task
+    def races(_context: Any) -> None:
+        """Two hosts on one PostgreSQL race for one account, a hundred times."""
+        ensure_venv()
+        do_races([])
 
     @task(help={"seed": "The first seed.", "seeds": "How many.", "json": "One JSON object."})
     def simulate(_context: Any, seed: int = 1, seeds: int = 10_000, json: bool = False) -> None:

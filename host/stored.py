@@ -3,6 +3,7 @@ it, and what is done with its answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from host.calls.commands import Amend, Authorize, MarkAnswered, RecordRefusal, R
 from host.calls.control import CallControl
 from host.calls.ringing import TEMPORARY_FAILURE
 from host.charging.service import Charging
-from host.charging.values import CallFacts, Ending, Grant, Now, Reason, Refusal
+from host.charging.values import BilledLeg, CallFacts, Ending, Grant, Now, Reason, Refusal
 from host.settings import Settings
 from host.sip import bindings
 from host.sip.registrar import Registrar
@@ -35,6 +36,9 @@ class StoredCalls:
     sip: SipServer
     in_doubt: dict[str, CallFacts]
     """Calls that were refused since the store did not answer: it may have granted them."""
+    unrecorded: dict[str, list[Callable[[Any], object]]]
+    """Emergency calls that the store could not be told of, and what it is to be told first when
+    they are settled."""
     outcomes: dict[str, int]
     """Calls that are over, by disposition, and refused ones by `refused` and the reason."""
 
@@ -44,11 +48,19 @@ class StoredCalls:
     def _authorize(self, command: Authorize) -> None:
         now, call = self._now(), command.call
         most_ms = call.offered.max_talk_ms or self.settings.charging.max_call_s * 1000
-        self.writer.submit(
-            lambda conn: self.charging.authorize(conn, now, command.facts, command.legs, most_ms),
-            lambda answer: self._authorized(call, answer),
-            AUTHORIZE,
-        )
+
+        def authorize(conn: Any) -> object:
+            return self.charging.authorize(conn, now, command.facts, command.legs, most_ms)
+
+        def authorized(answer: object) -> None:
+            if isinstance(answer, BaseException) and _is_emergency(command.legs):
+                # It costs nobody anything; whoever calls for help does not wait for a database.
+                self.log.error("store", call=call.id, operation="authorize", error=str(answer))
+                self.unrecorded[call.id] = [authorize]
+                answer = Grant(most_ms, most_ms, True)
+            self._authorized(call, answer)
+
+        self.writer.submit(authorize, authorized, AUTHORIZE)
 
     def _authorized(self, call: Call, answer: object) -> None:
         if isinstance(answer, BaseException):
@@ -98,8 +110,15 @@ class StoredCalls:
         now = self._now()
         self._log_refusal(command.facts, command.refusal)
         self.writer.submit(
-            lambda conn: self.charging.refuse(conn, now, command.facts, command.refusal), ignore
+            lambda conn: self.charging.refuse(conn, now, command.facts, command.refusal),
+            lambda result: self._recorded(command, result),
         )
+
+    def _recorded(self, command: RecordRefusal, result: object) -> None:
+        """The record of a refusal is written later if the store is why there was one."""
+        lost = isinstance(result, BaseException) and command.refusal.reason is Reason.STORE
+        if lost and len(self.in_doubt) < _MOST_IN_DOUBT:
+            self.in_doubt[command.facts.call_id] = command.facts
 
     def _log_refusal(self, facts: Any, refusal: Refusal) -> None:
         self._count(f"refused {refusal.reason.value}")
@@ -115,12 +134,19 @@ class StoredCalls:
 
     def _mark_answered(self, command: MarkAnswered) -> None:
         now, call = self._now(), command.call
+        first = self.unrecorded.get(call.id)
+        if first is not None:
+            first.append(
+                lambda conn: self.charging.answered(
+                    conn, now, call.id, command.carrier, command.cost, command.drop
+                )
+            )
         self.writer.submit(
             lambda conn: self.charging.answered(
                 conn, now, call.id, command.carrier, command.cost, command.drop
             ),
             lambda result: self.control.stored_answer(
-                call, not isinstance(result, BaseException), self.sip.now
+                call, first is not None or not isinstance(result, BaseException), self.sip.now
             ),
         )
 
@@ -135,8 +161,15 @@ class StoredCalls:
 
     def _settle(self, command: Settle) -> None:
         now, call = self._now(), command.call
+        first = self.unrecorded.get(call.id, ())
+
+        def settle(conn: Any) -> object:
+            for operation in first:
+                operation(conn)
+            return self.charging.settle(conn, now, call.id, command.talk_ms, command.ending)
+
         self.writer.submit(
-            lambda conn: self.charging.settle(conn, now, call.id, command.talk_ms, command.ending),
+            settle,
             lambda result: self._settled(command, result),
             SETTLE,
         )
@@ -147,6 +180,7 @@ class StoredCalls:
             self.log.error("store", call=call.id, operation="settle", error=str(result))
             self.control.settled(call, False, self.sip.now)
             return
+        self.unrecorded.pop(call.id, None)
         self.control.settled(call, True, self.sip.now)
         self._count(ending.disposition)
         self.log.info(
@@ -174,6 +208,10 @@ class StoredCalls:
         self.registrar.unsaved = {}
         saved, dropped = bindings.rows_of(self.settings.host_id, changes, stamp)
         self.writer.submit(lambda conn: bindings.save(conn, saved, dropped), ignore)
+
+
+def _is_emergency(legs: tuple[BilledLeg, ...]) -> bool:
+    return bool(legs) and all(leg.route == "emergency" for leg in legs)
 
 
 def ignore(result: object) -> None:

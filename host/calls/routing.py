@@ -6,6 +6,7 @@ that come before them: blocked or locked, route, and for a DID its POP and who i
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
@@ -65,7 +66,25 @@ class Router:
         source: Source | None = None,
     ) -> Offered | Refused:
         """A call that an account makes: to the outside, to a DID of this host, to an emergency
-        number. Without a `source` it may come from anywhere."""
+        number. Without a `source` it may come from anywhere.
+
+        What cannot be looked up, as the store is away, is refused."""
+        try:
+            return self._from_account(account, call_id, number, caller, hops, sdp, source)
+        except sqlite3.OperationalError as error:
+            facts = CallFacts(call_id, account.username, account.billing_id, "out", caller, number)
+            return Refused(facts, Refusal(Reason.STORE, str(error)))
+
+    def _from_account(
+        self,
+        account: Account,
+        call_id: str,
+        number: str,
+        caller: str,
+        hops: int,
+        sdp: bytes,
+        source: Source | None,
+    ) -> Offered | Refused:
         shown = self._numbering.shown_caller(account, caller)
         says = shown or caller  # what the CDR has of a caller that is not shown
         plan: OutgoingPlan | Refusal | None = self._numbering.emergency(account, number)
@@ -107,7 +126,16 @@ class Router:
     def from_carrier(
         self, carrier: Carrier, call_id: str, number: str, caller: str, hops: int, sdp: bytes
     ) -> Offered | Refused:
-        """A call that a carrier brings for a DID."""
+        """A call that a carrier brings for a DID; refused as well when the store is away."""
+        try:
+            return self._from_carrier(carrier, call_id, number, caller, hops, sdp)
+        except sqlite3.OperationalError as error:
+            facts = CallFacts(call_id, carrier.name, 0, "in", caller, number)
+            return Refused(facts, Refusal(Reason.STORE, str(error)))
+
+    def _from_carrier(
+        self, carrier: Carrier, call_id: str, number: str, caller: str, hops: int, sdp: bytes
+    ) -> Offered | Refused:
         plan = self._numbering.route_incoming(number, carrier.name, caller)
         if plan is None:
             plan = Refusal(Reason.NO_DESTINATION, "not a DID of this host")

@@ -24,6 +24,7 @@ from host.cli import (
     rates,
     serve,
     simulate,
+    store,
     wires,
 )
 from host.cli.config import ConfigError, load
@@ -77,6 +78,7 @@ app.add_typer(barred.emergency, name="emergency")
 app.add_typer(fees.fees, name="fees")
 app.add_typer(mail.threshold, name="threshold")
 app.add_typer(mail.mail, name="mail")
+app.add_typer(store.store, name="store")
 
 
 @app.callback()

@@ -8,6 +8,7 @@ room for it.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -337,7 +338,13 @@ class Directory:
     def refresh(self) -> None:
         """Drop what is remembered if the configuration changed, or a deck's hour has come; one
         cheap look-up if not."""
-        (version,) = self._conn.execute("SELECT version FROM config").fetchone()
+        try:
+            (version,) = self._conn.execute("SELECT version FROM config").fetchone()
+        except sqlite3.OperationalError:
+            if self._version < 0:
+                raise
+            # The store is away: who was known stays known; what costs money, charging refuses.
+            return
         now, rates = self._utc_ms(), self._rates
         if version == self._version and rates.from_ms <= now < rates.until_ms:
             return

@@ -7,6 +7,7 @@ within a live dialog, get a transaction.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from math import inf
@@ -161,6 +162,8 @@ class SipServer:
             if error.request is None and isinstance(message, Request):
                 error.request = message
             self.bad_message(error, flow)
+        except sqlite3.OperationalError:
+            self._unknown_now(message, flow)
         if self.control.commands:
             self._carry_out()
 
@@ -219,6 +222,14 @@ class SipServer:
             request.stamp(flow.address, flow.port)
         except (SipPeerError, KeyError):
             self.counts["no via"] += 1
+
+    def _unknown_now(self, message: Request | Response, flow: Flow) -> None:
+        """The store is away, and who sent this is not remembered."""
+        self.counts["store away"] += 1
+        if isinstance(message, Request) and message.method != "ACK":
+            response = response_to(message, 503, to_tag="store")
+            response.headers.set("Retry-After", "2")
+            flow.send(response.to_bytes())
 
     def _request(self, request: Request, flow: Flow) -> None:
         request.stamp(flow.address, flow.port)

@@ -19,11 +19,13 @@ from psycopg.adapt import Dumper, Loader
 from psycopg.pq import TransactionStatus
 
 from host.store.connection import COMMITS_ARE_DURABLE, COMMITS_WAIT_FOR_NO_DISK, UTC_MS
-from host.store.sqlite import BUSY_TIMEOUT_MS, SCHEMA_VERSION, StoreError
+from host.store.sqlite import BUSY_TIMEOUT_MS, StoreError
 
+POSTGRES_SCHEMA = 6
+"""The newest of host/store/migrations. Its numbers are PostgreSQL's own from 5, where it began."""
 CONNECT_TIMEOUT_S = 5
 _SCHEMA = Path(__file__).with_name("schema_postgres.sql")
-_WRITERS_LOCK = 0x4C6F6F70
+WRITERS_LOCK = 0x4C6F6F70
 """Of the writers of one database, one at a time is between BEGIN IMMEDIATE and COMMIT, as with
 SQLite: each settlement changes the row of the revenue, so that they could not pass each other
 anyway; waiting here instead, they never deadlock, and limits and money are counted as they are."""
@@ -121,24 +123,33 @@ class PostgresConnection:
         Raises:
             sqlite3.OperationalError: the server cannot be reached or refuses.
         """
+        self._url = url
+        self._read_only = read_only
+        self._reading = False
+        """A reader's transaction was begun."""
+        self._conn = self._connect()
+        self.total_changes = 0
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        options = _OPTIONS + (" -c default_transaction_read_only=on" if self._read_only else "")
         try:
-            self._conn = psycopg.connect(
-                url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=_OPTIONS
+            conn = psycopg.connect(
+                self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=options
             )
         except psycopg.Error as error:
             raise sqlite3.OperationalError(str(error).strip()) from error
         # The statements of a call are few and come again and again.
-        self._conn.prepare_threshold = 3
-        self._conn.prepared_max = 256
-        adapters = self._conn.adapters
-        adapters.register_dumper(bool, _BoolAsNumber)
-        adapters.register_loader("numeric", _WholeNumber)
-        self.total_changes = 0
-        if read_only:
-            self.execute("SET default_transaction_read_only = on")
+        conn.prepare_threshold = 3
+        conn.prepared_max = 256
+        conn.adapters.register_dumper(bool, _BoolAsNumber)
+        conn.adapters.register_loader("numeric", _WholeNumber)
+        return conn
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> PostgresCursor:
         """Run one statement.
+
+        A reader whose server went away connects anew at its next question, and asks it again;
+        within a transaction it does not, whose questions have to have answers of one instant.
 
         Raises:
             sqlite3.IntegrityError: a constraint or a trigger forbids it.
@@ -149,9 +160,18 @@ class PostgresConnection:
         if order is not None:
             parameters = [parameters[index] for index in order]
         try:
-            cursor = self._conn.execute(text, parameters)
+            try:
+                cursor = self._conn.execute(text, parameters)
+            except psycopg.OperationalError:
+                reading, self._reading = self._reading, False
+                if not self._read_only or reading or self.alive:
+                    raise
+                self._conn = self._connect()
+                cursor = self._conn.execute(text, parameters)
+            if statement in ("BEGIN", "COMMIT", "ROLLBACK"):
+                self._reading = statement == "BEGIN"
             if statement == "BEGIN IMMEDIATE":
-                self._conn.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITERS_LOCK,))
+                self._conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS_LOCK,))
             if cursor.rowcount > 0:
                 self.total_changes += cursor.rowcount
             return PostgresCursor(cursor, numbers)
@@ -235,12 +255,12 @@ def without_secret(url: str) -> str:
 
 
 def _check_version(conn: PostgresConnection, read_only: bool) -> None:
-    version = _version(conn)
+    version = version_of(conn)
     if version is None and not read_only:
         conn.execute("BEGIN IMMEDIATE")
         try:
             # Another program may have made it while this one waited.
-            version = _version(conn)
+            version = version_of(conn)
             if version is None:
                 (tables,) = conn.execute(
                     "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
@@ -249,22 +269,38 @@ def _check_version(conn: PostgresConnection, read_only: bool) -> None:
                     raise StoreError("the database is one of something else: name another")
                 # No parameters: the server takes the whole text at once.
                 conn._conn.execute(_SCHEMA.read_text("utf-8"))
-                conn.execute("INSERT INTO store_version VALUES (?)", (SCHEMA_VERSION,))
-                version = SCHEMA_VERSION
+                conn.execute("INSERT INTO alembic_version VALUES (?)", (str(POSTGRES_SCHEMA),))
+                version = POSTGRES_SCHEMA
             conn.execute("COMMIT")
         except psycopg.Error as error:
             raise _as_sqlite(error) from error
-    if version != SCHEMA_VERSION:
-        raise StoreError(
-            f"the database has schema {version}, this program needs {SCHEMA_VERSION}"
-            if version is not None
-            else "the database holds no store yet: start the host once"
+    if version != POSTGRES_SCHEMA:
+        raise StoreError(_unfit(version))
+
+
+def _unfit(version: int | None) -> str:
+    if version is None:
+        return "the database holds no store yet: start the host once"
+    if version > POSTGRES_SCHEMA:
+        return (
+            f"the database has schema {version}, newer than this program's {POSTGRES_SCHEMA}: "
+            "install the newer version of the program"
         )
+    return (
+        f"the database has schema {version}, this program needs {POSTGRES_SCHEMA}: stop the hosts "
+        "on it, then run `loopstart-host store upgrade`"
+    )
 
 
-def _version(conn: PostgresConnection) -> int | None:
-    (there,) = conn.execute("SELECT to_regclass('store_version') IS NOT NULL").fetchone()
-    if not there:
-        return None
-    found = conn.execute("SELECT version FROM store_version").fetchone()
-    return None if found is None else int(found[0])
+def version_of(conn: PostgresConnection) -> int | None:
+    """The schema that a database has; None: it holds no store.
+
+    Raises:
+        sqlite3.Error: it cannot be asked.
+    """
+    for place in ("alembic_version", "store_version"):
+        (there,) = conn.execute("SELECT to_regclass(?) IS NOT NULL", (place,)).fetchone()
+        if there:
+            found = conn.execute(f"SELECT * FROM {place}").fetchone()
+            return None if found is None else int(found[0])
+    return None

@@ -2,7 +2,11 @@
 -- and every trigger of that file stands here too, in PostgreSQL's words. Text is compared byte by
 -- byte (COLLATE "C"), as SQLite does.
 
-CREATE TABLE store_version (version BIGINT NOT NULL);
+-- Which revision of host/store/migrations this is; by Alembic's name for it, which goes on from here.
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
 
 -- Configuration ------------------------------------------------------------------------
 
@@ -402,7 +406,7 @@ CREATE TABLE ledger_account (
     alert_below BIGINT NOT NULL DEFAULT 0 CHECK (alert_below >= 0),    -- 0: no alert
     CHECK ((kind = 'funds') = (id > 0)),
     CONSTRAINT funds_cover_holds CHECK (kind <> 'funds' OR held <= balance)
-);
+) WITH (fillfactor = 25);        -- its rows change all the time, in place while there is room
 INSERT INTO ledger_account (id, kind) VALUES (-1, 'revenue'), (-2, 'payments');
 
 CREATE TABLE movement (

@@ -83,6 +83,15 @@ def open_reader(path: str | Path) -> sqlite3.Connection:
     return conn
 
 
+def steps() -> dict[int, str]:
+    """What each schema after the first brought, by its number."""
+    about = {}
+    for number, path in _STEPS.items():
+        first = path.read_text("utf-8").split("\n\n")[0].replace("\n-- ", " ")
+        about[number + 1] = first.partition(": ")[2].rstrip(".")
+    return about
+
+
 def _connect(database: str, *, uri: bool) -> sqlite3.Connection:
     conn = sqlite3.connect(
         database,

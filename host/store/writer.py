@@ -145,10 +145,25 @@ class Committer:
         self.stats.commits += 1
         return results
 
+    def _begin(self) -> Connection:
+        """Begin a transaction; where the database had gone away, on a new connection.
+
+        Nothing of the batch was begun on the old one, so that it is not done twice.
+        """
+        try:
+            self._conn.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            # A file of SQLite goes nowhere; a server may, and come back.
+            if getattr(self._conn, "alive", True):
+                raise
+            self._conn.close()
+            self._conn = self._open()
+            self._conn.execute("BEGIN IMMEDIATE")
+        return self._conn
+
     def _run_bare(self, batch: Sequence[Entry]) -> list[Any]:
         """Run operations without savepoints, a fifth of a call's cost."""
-        conn = self._conn
-        conn.execute("BEGIN IMMEDIATE")
+        conn = self._begin()
         try:
             return [entry.operation(conn) for entry in batch]
         except Exception as error:
@@ -158,10 +173,9 @@ class Committer:
 
     def _run_apart(self, batch: Sequence[Entry]) -> list[Any]:
         """Run operations each in a savepoint, so that one that fails undoes itself alone."""
-        conn = self._conn
+        conn = self._begin()
         results: list[Any] = []
         failed = 0
-        conn.execute("BEGIN IMMEDIATE")
         for entry in batch:
             conn.execute("SAVEPOINT operation")
             try:

@@ -64,6 +64,11 @@ def groups(bench: Bench, plan: Plan) -> list[Group]:
             41 + 2 * turns,
         ),
         (("authorize_rate", "settle_rate"), bench.store, 5 * turns),
+        (
+            ("postgres_authorize_rate", "postgres_settle_rate"),
+            bench.store_postgres,
+            turns * plan.store_calls / 300 + 5,
+        ),
         (("device_rss_mb", "device_cpu_pct"), bench.device, plan.device_s + 7),
         (
             ("iax2_device_rss_mb", "iax2_device_cpu_pct", "iax2_device_encrypted_rss_mb"),

@@ -38,6 +38,8 @@ MEASURES = (
         "authorize_rate", "1/s", "authorisations, durable, in batches of 64", 0.3, "ratio", "more"
     ),
     Measure("settle_rate", "1/s", "settlements, durable, in batches of 64", 0.3, "ratio", "more"),
+    Measure("postgres_authorize_rate", "1/s", "the same in PostgreSQL", 0.3, "ratio", "more"),
+    Measure("postgres_settle_rate", "1/s", "the same in PostgreSQL", 0.3, "ratio", "more"),
     Measure("rate_lookup_us", "us", "a number among 1,000,000 prefixes", 3),
     Measure("rate_import_s", "s", "a deck of 1,000,000 lines, two routes", 60),
     Measure("million_rates_rss_mb", "MB", "resident memory with 1,000,000 prefixes", None),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import decks, device, iax2, sipp, store
+from tests.bench import decks, device, iax2, sipp, store, store_postgres
 from tests.bench.books import Books
 from tests.bench.figures import Figure
 from tests.bench.processes import processor_s, resident_mb
@@ -183,6 +183,11 @@ class Bench:
         """What the store takes a second."""
         plan = self.plan
         yield from store.measure(self.bed.folder, plan.rounds, plan.store_calls, self._step)
+
+    def store_postgres(self, wanted: set[str]) -> Iterator[Figure]:
+        """What the store takes a second in PostgreSQL."""
+        plan = self.plan
+        yield from store_postgres.measure(plan.rounds, plan.store_calls, self._step)
 
     def device(self, wanted: set[str]) -> Iterator[Figure]:
         """Memory and processor of a device in a call through the host, media relayed."""

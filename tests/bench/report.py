@@ -68,6 +68,10 @@ _METHOD = """
   hold and a posting. The peer is `sqlite3` with the same tables, batches and durability; it knows
   every row beforehand, asks for none, and has neither triggers nor foreign keys. At the end both
   hold the same rows, or nothing is compared.
+- `postgres_authorize_rate` and `postgres_settle_rate` are the same calls in a cluster of PostgreSQL
+  of its own, with its default settings (fsync on) and a Unix socket; it runs on the same cores. The
+  peer is psycopg with the same tables, rows, batches and durability, a statement at a time, without
+  triggers and foreign keys.
 - IAX2: a program of our own is caller and called party; 50 calls of u-law, a frame of 20 ms each
   way, mini frames or a trunk's meta frames; at the other end of `iax2_sip_leg_cpu_ms` is RTP. Two
   legs a call, CPU while all of them talk; a run in which more than 1 % of the frames is lost does

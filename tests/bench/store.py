@@ -3,10 +3,10 @@ commits them, beside the bare database with the same rows in the same batches.""
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from host.charging import ledger
 from host.charging.service import Charging
@@ -23,6 +23,7 @@ from host.charging.values import (
 )
 from host.numbering import provisioning
 from host.settings import ChargingSettings
+from host.store.connection import Connection
 from host.store.opening import open_writer
 from host.store.writer import Committer, Entry
 from tests.bench.figures import Figure
@@ -57,21 +58,23 @@ def measure(
         step(f"the store, round {turn + 1}", 4)
         place = folder / f"store-{turn}"
         place.mkdir()
-        begun, ended = _charge(place / "host.sqlite", calls, ours)
+        begun, ended = charge(place / "host.sqlite", calls, ours)
         step(f"the bare database, round {turn + 1}", 1)
         _write_bare(place / "bare.sqlite", begun, ended, theirs)
     yield Figure.of("authorize_rate", ours[0], PEER, theirs[0])
     yield Figure.of("settle_rate", ours[1], PEER, theirs[1])
 
 
-def _charge(path: Path, calls: int, rates: tuple[list[float], list[float]]) -> tuple[Rows, Rows]:
+def charge(
+    database: str | Path, calls: int, rates: tuple[list[float], list[float]]
+) -> tuple[Rows, Rows]:
     """Authorise, then settle; returns what each left in the tables.
 
     Raises:
         RuntimeError: not every call was granted and charged, or the ledger is not in balance.
     """
-    committer = Committer(path)
-    conn = open_writer(path)
+    committer = Committer(database)
+    conn = open_writer(database)
     accounts = [
         provisioning.add_account(conn, f"a{n}", realm="r", password="") for n in range(ACCOUNTS)
     ]
@@ -82,11 +85,11 @@ def _charge(path: Path, calls: int, rates: tuple[list[float], list[float]]) -> t
     granted = _commit_ours(
         committer, [_authorize(charging, n, payer) for n, payer in enumerate(payers)], rates[0]
     )
-    begun = _rows(conn)
+    begun = rows_of(conn)
     # The notes of the answers are written, but no part of either figure.
     committer.transact([_answered(charging, n) for n in range(calls)])
     settled = _commit_ours(committer, [_settle(charging, n) for n in range(calls)], rates[1])
-    ended = _rows(conn)
+    ended = rows_of(conn)
     faults = ledger.check(conn)
     conn.close()
     if not all(isinstance(grant, Grant) for grant in granted) or not all(settled) or faults:
@@ -130,11 +133,11 @@ def _call_id(number: int) -> str:
     return f"call-{number:012}"
 
 
-def _entry(operation: Callable[[sqlite3.Connection], object]) -> Entry:
+def _entry(operation: Callable[[Connection], object]) -> Entry:
     return Entry(operation, lambda _: None, False, 0.0)
 
 
-def _rows(conn: sqlite3.Connection) -> Rows:
+def rows_of(conn: Connection) -> Rows:
     rows: Rows = {}
     for table in _TABLES:
         cursor = conn.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3")
@@ -161,29 +164,31 @@ def _write_bare(
     for (name,) in triggers:
         conn.execute(f"DROP TRIGGER {name}")
     conn.execute("DELETE FROM ledger_account")
+    before, authorized, answered, settled = writes(begun, ended)
+    commit(conn, before)
+    rates[0].append(commit(conn, authorized))
+    commit(conn, answered)
+    rates[1].append(commit(conn, settled))
+    if rows_of(conn) != ended:
+        raise RuntimeError("the bare database holds other rows than the store: compared is nothing")
+    conn.close()
+
+
+def writes(begun: Rows, ended: Rows) -> tuple[list[Statements], ...]:
+    """What was written before the calls, at their authorisation, answer and settlement."""
     paid = [row for row in begun["movement"] if row["call"] is None]
     known = {row["id"] for row in paid}
     before: Statements = [_insert("movement", row) for row in paid]
     before += [_insert("posting", row) for row in begun["posting"] if row["movement_id"] in known]
     before += [_insert("ledger_account", {**row, "held": 0}) for row in begun["ledger_account"]]
-    _commit(conn, [before])
-    rates[0].append(_commit(conn, _authorized(begun)))
-    _commit(
-        conn,
-        [
-            [
-                (
-                    "UPDATE call SET answered_utc_ms = ?, answered_mono_ms = ? WHERE id = ?",
-                    (row["answered_utc_ms"], row["answered_mono_ms"], row["id"]),
-                )
-                for row in ended["call"]
-            ]
-        ],
-    )
-    rates[1].append(_commit(conn, _settled(ended)))
-    if _rows(conn) != ended:
-        raise RuntimeError("the bare database holds other rows than the store: compared is nothing")
-    conn.close()
+    answered: Statements = [
+        (
+            "UPDATE call SET answered_utc_ms = ?, answered_mono_ms = ? WHERE id = ?",
+            (row["answered_utc_ms"], row["answered_mono_ms"], row["id"]),
+        )
+        for row in ended["call"]
+    ]
+    return [before], _authorized(begun), [answered], _settled(ended)
 
 
 def _authorized(rows: Rows) -> list[Statements]:
@@ -251,11 +256,11 @@ def _settled(rows: Rows) -> list[Statements]:
     return list(calls.values())
 
 
-def _commit(conn: sqlite3.Connection, calls: list[Statements]) -> float:
+def commit(conn: Any, calls: list[Statements], begin: str = "BEGIN IMMEDIATE") -> float:
     """Write calls a batch at a time; how many were durable a second."""
     began = time.perf_counter()
     for at in range(0, len(calls), BATCH):
-        conn.execute("BEGIN IMMEDIATE")
+        conn.execute(begin)
         for statements in calls[at : at + BATCH]:
             for statement, values in statements:
                 conn.execute(statement, values)
