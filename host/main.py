@@ -79,6 +79,7 @@ class Host(Carrying):
         self.iax2: Iax2Server | None = None
         """Only where a listener speaks it."""
         self.in_doubt = {}
+        self.owed = {}
         self.outcomes = {}
         self.lag = Histogram(LAG_BOUNDS_S)
         self._sends = self._table()

@@ -3,6 +3,7 @@ it, and what is done with its answers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -35,6 +36,8 @@ class StoredCalls:
     sip: SipServer
     in_doubt: dict[str, CallFacts]
     """Calls that were refused since the store did not answer: it may have granted them."""
+    owed: dict[str, list[Callable[[Any], object]]]
+    """What the store does not have yet of emergency calls, in order."""
     outcomes: dict[str, int]
     """Calls that are over, by disposition, and refused ones by `refused` and the reason."""
 
@@ -44,11 +47,44 @@ class StoredCalls:
     def _authorize(self, command: Authorize) -> None:
         now, call = self._now(), command.call
         most_ms = call.offered.max_talk_ms or self.settings.charging.max_call_s * 1000
+        if call.offered.emergency:
+            self._owe(
+                call,
+                lambda conn: self.charging.authorize(
+                    conn, now, command.facts, command.legs, most_ms
+                ),
+            )
+            self.control.authorized(call, Grant(most_ms, most_ms, True), self.sip.now)
+            return
         self.writer.submit(
             lambda conn: self.charging.authorize(conn, now, command.facts, command.legs, most_ms),
             lambda answer: self._authorized(call, answer),
             AUTHORIZE,
         )
+
+    def _owe(self, call: Call, note: Callable[[Any], object]) -> None:
+        """Write what is to be known of an emergency call, which waits for nothing: now if the store
+        takes it, else with a heartbeat, or before its settlement."""
+        self.owed.setdefault(call.id, []).append(note)
+        self._write_owed(call.id)
+
+    def _write_owed(self, call_id: str) -> None:
+        notes = tuple(self.owed[call_id])
+
+        def write(conn: Any) -> None:
+            for note in notes:
+                note(conn)
+
+        def written(result: object) -> None:
+            left = self.owed.pop(call_id, [])
+            if isinstance(result, BaseException):
+                self.log.error("store", call=call_id, operation="emergency", error=str(result))
+            else:
+                left = [note for note in left if note not in notes]
+            if left:
+                self.owed[call_id] = left
+
+        self.writer.submit(write, written)
 
     def _authorized(self, call: Call, answer: object) -> None:
         if isinstance(answer, BaseException):
@@ -77,6 +113,8 @@ class StoredCalls:
     def _give_back(self) -> None:
         """With each heartbeat: void what the store may have granted without our knowing, and
         write the CDR of the refusal where it did not."""
+        for call_id in tuple(self.owed):
+            self._write_owed(call_id)
         if not self.in_doubt:
             return
         now, doubtful = self._now(), dict(self.in_doubt)
@@ -115,6 +153,12 @@ class StoredCalls:
 
     def _mark_answered(self, command: MarkAnswered) -> None:
         now, call = self._now(), command.call
+        if call.offered.emergency:
+            self._owe(
+                call, lambda conn: self.charging.answered(conn, now, call.id, command.carrier)
+            )
+            self.control.stored_answer(call, True, self.sip.now)
+            return
         self.writer.submit(
             lambda conn: self.charging.answered(
                 conn, now, call.id, command.carrier, command.cost, command.drop
@@ -135,8 +179,19 @@ class StoredCalls:
 
     def _settle(self, command: Settle) -> None:
         now, call = self._now(), command.call
+        owed = tuple(self.owed.get(call.id, ()))
+
+        def settle_owed(conn: Any) -> Any:
+            for note in owed:
+                note(conn)
+            return self.charging.settle(conn, now, call.id, command.talk_ms, command.ending)
+
         self.writer.submit(
-            lambda conn: self.charging.settle(conn, now, call.id, command.talk_ms, command.ending),
+            settle_owed
+            if owed
+            else lambda conn: self.charging.settle(
+                conn, now, call.id, command.talk_ms, command.ending
+            ),
             lambda result: self._settled(command, result),
             SETTLE,
         )
@@ -147,6 +202,7 @@ class StoredCalls:
             self.log.error("store", call=call.id, operation="settle", error=str(result))
             self.control.settled(call, False, self.sip.now)
             return
+        self.owed.pop(call.id, None)
         self.control.settled(call, True, self.sip.now)
         self._count(ending.disposition)
         self.log.info(

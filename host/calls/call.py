@@ -76,6 +76,8 @@ class Offered(NamedTuple):
     bills: tuple[int, ...] = ()
     """Those of `legs` that are due on this way alone."""
     failovers: Failovers | None = None
+    emergency: bool = False
+    """It waits for nothing: what the store has of it is written when the store can."""
 
     @property
     def every_target(self) -> tuple[Target, ...]:

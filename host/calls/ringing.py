@@ -91,7 +91,10 @@ class Ringing:
             return
         if call.delayed:
             self._place_delayed(call, now)
-        elif call.targets and may_fail_over(failure):
+        elif call.targets and (
+            may_fail_over(failure)
+            or (call.offered.emergency and failure.cause != USER_BUSY and failure.status < 600)
+        ):
             self._place(call, now)
         else:
             self._give_up(call, call.best_failure, now)

@@ -65,13 +65,15 @@ class LegMaker:
             call.reject(now, *REFUSALS[Reason.CREDENTIALS])
             return
         self.authority.succeeded(call.address)
-        if self._refuses():
+        number = number_of(call.new.called)
+        urgent = not isinstance(who, Carrier) and self._router.passes(who, number)
+        if not urgent and self._refuses():
             self.counts["overload"] += 1
             call.reject(now, *REFUSALS[Reason.OVERLOAD])
             return
         call.trunk = call.trunk and self.ground.trunks
         said = call.new
-        number, caller = number_of(said.called), number_of(said.calling) or call.username
+        caller = number_of(said.calling) or call.username
         call_id = self._new_call_id()
         leg = CallerLeg(self._server, call)
         plan: Any

@@ -246,6 +246,7 @@ class SimHost(Carrying):
         self.log = world.log
         self.iax2 = None
         self.in_doubt = {}
+        self.owed = {}
         self.sip: Any = Shell(self)
         self.sessions: Any = Sessions(self)
         self.store = SimWriter(self)

@@ -307,11 +307,10 @@ class SipServer:
             if account is None and request.headers.get("Authorization") is None:
                 flow.send(self._authenticator.challenge(request, flow, self.now).to_bytes())
                 return
-        if (self.closing or self._overloaded()) and not self.layer.knows(request):
-            response = response_to(request, 503, to_tag="overload")
-            response.headers.set("Retry-After", "2")
-            self.counts["overload"] += 1
-            flow.send(response.to_bytes())
+        refuses = (self.closing or self._overloaded()) and not self.layer.knows(request)
+        number = _user_of(request.request_uri) if refuses else ""
+        if refuses and (carrier is not None or not self._router.passes(account, number)):
+            self._refuse_for_now(request, flow)
             return
         by_digest = carrier is None and account is None
         if by_digest:
@@ -323,6 +322,9 @@ class SipServer:
                 if found.reason is not None:
                     self.counts["bad credentials"] += 1
                 flow.send(found.response.to_bytes())
+                return
+            if refuses and account is not None and not self._router.passes(account, number):
+                self._refuse_for_now(request, flow)
                 return
         event = self.layer.receive(request, flow, self.now)
         if not isinstance(event, RequestReceived):
@@ -342,6 +344,13 @@ class SipServer:
         transaction.user = leg
         transaction.respond(response_to(request, 100), self.now)
         self._offer(leg, request, carrier, account)
+
+    def _refuse_for_now(self, request: Request, flow: Flow) -> None:
+        """No new call is taken, but for those to emergency numbers."""
+        response = response_to(request, 503, to_tag="overload")
+        response.headers.set("Retry-After", "2")
+        self.counts["overload"] += 1
+        flow.send(response.to_bytes())
 
     def _unacceptable(self, request: Request) -> Response | None:
         """What RFC 3261, 8.2 asks to be checked before an INVITE is taken."""
