@@ -156,12 +156,12 @@ class Months:
             return
         busy = bool(due(job.wire.conn, now.utc_ms))
         if busy:
-            self._runs.add(now.utc_ms)
+            self._began(now)
         if busy and INSIDE in self.laid:
             job.wire.countdown = self._dice.randrange(0, 9)
         if busy and TWICE in self.laid:
             other = _Job(world, self._now(), self._take)
-            self._runs.add(other.now.utc_ms)
+            self._began(other.now)
             self.laid.discard(TWICE)
             world.injected(TWICE)
             self._jobs += (job, other)
@@ -183,6 +183,10 @@ class Months:
             self._check_run(job.wire.conn, now.utc_ms)
         if alive:
             job.end()
+
+    def _began(self, now: Now) -> None:
+        self._runs.add(now.utc_ms)
+        self._latest_ms = max(self._latest_ms, now.utc_ms)
 
     def _one(self, job: _Job) -> None:
         """One step of a job beside which another one runs."""
@@ -239,8 +243,7 @@ class Months:
     def _check_run(self, conn: Connection, utc_ms: int) -> None:
         """After a run of the job that nothing disturbed: all that it could take is taken."""
         if utc_ms < self._latest_ms:
-            return  # by a clock that was put back, less is due
-        self._latest_ms = utc_ms
+            return  # another run saw a later clock, and did what is not due by this one
         must = self._world.books.must
         for (
             number,
