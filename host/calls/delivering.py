@@ -108,7 +108,12 @@ class Deliverer:
         )
         failovers = Failovers(_kept(busy), _kept(unreachable), _kept(no_answer))
         every = [way, *(other for other in failovers if other is not None)]
-        direct = all(self._direct(plan, target) for one in every for target in one.targets)
+        direct = all(
+            self._direct(plan, each)
+            for one in every
+            for target in one.targets
+            for each in (target, *(target.others if isinstance(target, Branch) else ()))
+        )
         return Delivery(way, failovers if any(failovers) else None, direct)
 
     def _first(self, asked: _Asked) -> Way | Refusal:
@@ -182,7 +187,8 @@ class Deliverer:
         return Way(targets, False, legs, 0, plan.max_talk_ms)
 
     def _group(self, asked: _Asked, routing: Routing) -> Way | Refusal:
-        """All that can be reached ring, each after its delay; of a forward the first carrier."""
+        """All that can be reached ring, each after its delay; of a forward one carrier after the
+        other, until one takes the call."""
         targets: list[Target] = []
         legs: tuple[BilledLeg, ...] = ()
         longest = 0
@@ -194,10 +200,17 @@ class Deliverer:
                 continue
             legs += way.legs
             longest = shorter(longest, way.max_talk_ms)
-            for target in way.targets if way.parallel else way.targets[:1]:
-                if not isinstance(target, Branch):
-                    target = Branch(target, asked.caller, asked.plan.number)
-                targets.append(target._replace(delay_s=target.delay_s + member.delay_s))
+            branches = [
+                target
+                if isinstance(target, Branch)
+                else Branch(target, asked.caller, asked.plan.number)
+                for target in way.targets
+            ]
+            if not way.parallel:
+                branches = [branches[0]._replace(others=tuple(branches[1:]))]
+            targets += (
+                branch._replace(delay_s=branch.delay_s + member.delay_s) for branch in branches
+            )
         if not targets:
             return refusal
         first = min(target.delay_s for target in targets if isinstance(target, Branch))
@@ -243,10 +256,12 @@ def _kept(way: Way | Refusal | None) -> Way | None:
 def _beyond(way: Way, legs: tuple[BilledLeg, ...], max_talk_ms: int) -> Way:
     """The way of another DID, which these legs lead to: they are due whoever answers there."""
     bills = tuple(leg.leg for leg in legs)
-    targets = tuple(
-        target._replace(bills=bills + target.bills) if isinstance(target, Branch) else target
-        for target in way.targets
-    )
+
+    def due(branch: Branch) -> Branch:
+        others = tuple(due(other) for other in branch.others)
+        return branch._replace(bills=bills + branch.bills, others=others)
+
+    targets = tuple(due(target) if isinstance(target, Branch) else target for target in way.targets)
     return way._replace(
         targets=targets,
         legs=legs + way.legs,

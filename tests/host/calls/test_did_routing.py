@@ -14,6 +14,7 @@ from host.numbering import destinations, dids, filters, provisioning
 from host.numbering.destinations import Member
 from tests.host.sip.agents import (
     Agent,
+    Plan,
     Side,
     answers,
     hangs_up,
@@ -329,6 +330,55 @@ def test_a_forward_in_a_ring_group_is_charged_if_it_answers(world: World) -> Non
     talk(world, caller, 59)
     assert caller.outcome == 200
     assert [cdr["cost"] for cdr in world.cdrs()] == [DID_PER_MINUTE, VALUE_PER_MINUTE, 0]
+
+
+@pytest.mark.parametrize("plan", [refuses(503), refuses(408), is_silent])
+def test_a_forward_in_a_ring_group_goes_by_the_next_carrier_where_the_first_one_fails(
+    world: World, plan: Plan
+) -> None:
+    alice, north = with_did(world)
+    alice.plan = rings()
+    for priority, name in ((20, "east"), (30, "south")):
+        world.carrier(name, ("10.0.0.7", 5000 + priority), priority=priority)
+    east, south = (Agent(world, ("10.0.0.7", port)) for port in (5020, 5030))
+    north.plan = east.plan = plan
+    south.plan = answers(answer_s=2)
+    group(world, Member("account:alice"), Member(forward(world)))
+    caller = north.call(NEW_YORK)
+    talk(world, caller, 59)
+    assert caller.outcome == 200
+    assert [len(one.sides) for one in (east, south)] == [1, 1]
+    assert (alice.sides[0].outcome, len(alice.sides)) == (487, 1)
+    incoming, forwarded = world.cdrs()
+    assert (forwarded["carrier"], forwarded["cost"]) == ("south", VALUE_PER_MINUTE)
+    assert incoming["cost"] == DID_PER_MINUTE
+
+
+def test_who_is_busy_by_one_carrier_is_not_called_by_the_next(world: World) -> None:
+    alice, north = with_did(world)
+    world.carrier("south", ("10.0.0.7", 5060), priority=20)
+    south = Agent(world, ("10.0.0.7", 5060))
+    north.plan = refuses(486)
+    alice.plan = answers(answer_s=9)
+    group(world, Member("account:alice"), Member(forward(world)))
+    caller = north.call(NEW_YORK)
+    talk(world, caller, 5)
+    assert (caller.outcome, len(south.sides)) == (200, 0)
+    assert [cdr["cost"] > 0 for cdr in world.cdrs()] == [True, False]
+
+
+def test_a_carrier_that_rings_is_left_to_ring(world: World) -> None:
+    alice, north = with_did(world)
+    world.carrier("south", ("10.0.0.7", 5060), priority=20)
+    south = Agent(world, ("10.0.0.7", 5060))
+    north.plan = alice.plan = rings()
+    group(world, Member("account:alice"), Member(forward(world)))
+    caller = north.call(NEW_YORK)
+    world.run(20)
+    assert len(south.sides) == 0
+    caller.cancel()
+    world.finish()
+    assert [side.outcome for side in north.sides] == [487, 487]
 
 
 def test_a_member_with_a_delay_rings_later(world: World) -> None:
