@@ -27,6 +27,8 @@ class Contact(NamedTuple):
     pop: str
     flow: object
     """The shell's own handle on the flow that the registration came by; None: resolve `uri`."""
+    codecs: tuple[str, ...] = ()
+    """Those of its account; empty: all."""
 
     @property
     def bridged(self) -> bool:

@@ -227,7 +227,7 @@ class Deliverer:
         if account.status != "active":
             return Refusal(Reason.BLOCKED, f"account {account.username} is {account.status}")
         if account.contact:  # a PBX with a fixed address is at no POP
-            return (Contact(account.contact, plan.pop, None),)
+            return (Contact(account.contact, plan.pop, None, account.bounds.codecs),)
         every = self._locate(account)
         if not every:
             return Refusal(Reason.NOT_REGISTERED, account.username)
@@ -237,7 +237,8 @@ class Deliverer:
             return Refusal(
                 Reason.POP_MISMATCH, f"{plan.number} is at {plan.pop}, registered at {pops}"
             )
-        return here
+        codecs = account.bounds.codecs
+        return tuple(c._replace(codecs=codecs) for c in here) if codecs else here
 
     @staticmethod
     def _direct(plan: IncomingPlan, target: Target) -> bool:

@@ -30,7 +30,9 @@ from firmware.wire.sip.uri import SipUri
 from host.calls.commands import Contact, Failure, PlaceLeg
 from host.calls.control import CallControl
 from host.calls.routing import Refused, Router, Source
+from host.charging.values import Reason, Refusal
 from host.deadlines import Deadlines
+from host.media.codecs import restrict
 from host.numbering.values import Account, Carrier
 from host.settings import SipSettings
 from host.sip.auth import Authenticator, Denied
@@ -387,6 +389,14 @@ class SipServer:
             plan = self._router.from_account(
                 account, call_id, number, caller, hops, request.body, source
             )
+            leg.codecs = account.bounds.codecs
+            if leg.codecs and request.body and not isinstance(plan, Refused):
+                offer = leg.allowed(request.body)
+                if offer:
+                    plan = plan._replace(sdp=offer)
+                else:
+                    told = f"account {account.username} may use {', '.join(leg.codecs)}"
+                    plan = Refused(plan.facts, Refusal(Reason.CODEC, told))
         if isinstance(plan, Refused):
             self.control.refused(plan.facts, plan.refusal)
             leg.reject(plan.refusal.reason, None)
@@ -519,6 +529,13 @@ class SipServer:
             failure = Failure(38, 503, "no way there") if flow is None else Failure(25, 483, "loop")
             self.control.failed(command.leg, failure, self.now)
             return
+        if isinstance(target, Contact) and target.codecs and command.sdp:
+            offer = restrict(command.sdp, target.codecs)
+            if not offer:
+                failure = Failure(88, 488, "no codec that the account may use")
+                self.control.failed(command.leg, failure, self.now)
+                return
+            command = command._replace(sdp=offer)
         tag = self.random_token()
         self._legs[tag] = CalleeLeg(self, flow, tag, command, uri, fixed)
 

@@ -356,3 +356,28 @@ def test_an_emergency_call_passes_where_the_host_is_overloaded(world: Iax2World)
     alice.hang_up(urgent)
     world.finish()
     assert world.cdr()["callee"] == "911"
+
+
+def test_the_codecs_of_an_account_hold_over_iax2_too(world: Iax2World) -> None:
+    alice, north = cast(world, codecs="PCMA")
+    call = alice.call()
+    world.run(2)
+    assert alice.story(call)[0] == "accepted ALAW"
+    alice.hang_up(call)
+    provisioning.set_account(world.conn, "alice", codecs="G722")
+    refused = alice.call()
+    world.finish()
+    assert alice.story(refused) == ["ended 65 Unable to negotiate codec"]
+    assert len(north.sides) == 1
+    assert world.cdrs()[-1]["reason"] == Reason.CODEC.value
+
+
+def test_a_phone_is_called_over_iax2_with_the_codecs_of_its_account(world: Iax2World) -> None:
+    alice, north = cast(world, codecs="PCMA")
+    world.did("alice")
+    assert alice.register().refresh_s
+    side = north.call(DID)
+    side.on_answer = lambda s: world.at(3, s.bye)
+    world.finish()
+    assert side.outcome == 200
+    assert alice.calls[0].new.capability == Format.ALAW
