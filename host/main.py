@@ -16,6 +16,7 @@ import secrets
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ from host.companions import Companions
 from host.control import ControlSocket
 from host.figures import LAG_BOUNDS_S, Histogram
 from host.logs import configure
+from host.media.echo import Echoes
 from host.media.relay import RtpIoRelay
 from host.media.session import MediaSessions
 from host.numbering.directory import Directory
@@ -54,6 +56,8 @@ from host.watch import Watch
 
 if TYPE_CHECKING:
     from host.iax2.server import Iax2Server
+    from host.iax2.sockets import RtpPorts
+    from host.media.bridge import MediaPort
 
 SUPERVISE_S = 30.0
 LAG_OVERLOAD_S = 0.5
@@ -76,6 +80,8 @@ class Host(Carrying):
         self._deliveries: deque[Delivery] = deque()
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._echo_ports: RtpPorts | None = None
+        """Only once somebody calls an echo."""
         self.iax2: Iax2Server | None = None
         """Only where a listener speaks it."""
         self.in_doubt = {}
@@ -120,6 +126,7 @@ class Host(Carrying):
         self.relay = RtpIoRelay(settings.media, settings.sip.ring_s, self._silent)
         await self.relay.start()
         self.sessions = MediaSessions(self.relay, self._rewritten)
+        self.echoes = Echoes(settings.media.address, self._open_echo_port, self.control, self.clock)
         authenticator = Authenticator(
             settings.sip, self.directory, self.registrar, secrets.token_bytes(32)
         )
@@ -143,7 +150,7 @@ class Host(Carrying):
             begin=self._batch_begins,
             over=self._batch_over,
             lively_s=settings.iax2.batch_ms / 1000,
-            lively=lambda: self.iax2 is not None and self.iax2.lively(),
+            lively=lambda: self.echoes.live > 0 or (self.iax2 is not None and self.iax2.lively()),
         )
         self.transports = Transports(self.sip, self.watch)
         if any(listener.transport == "iax2" for listener in settings.listeners):
@@ -347,6 +354,14 @@ class Host(Carrying):
         self.enter()
         self._take_deliveries()
         self.sip.flush()
+
+    def _open_echo_port(self, receive: Callable[[bytes], bool]) -> MediaPort | None:
+        """A port for an echo, beside those of calls between IAX2 and SIP."""
+        if self._echo_ports is None:
+            from host.iax2.sockets import RtpPorts
+
+            self._echo_ports = RtpPorts(self.settings.media, self.watch)
+        return self._echo_ports.open(receive)
 
     # --- what shells report ---
 

@@ -36,6 +36,10 @@ class Contact(NamedTuple):
         return self.uri.startswith("iax2:")
 
 
+ECHO = "echo:"
+"""The `uri` of a contact that is the host's own echo."""
+
+
 class Failure(NamedTuple):
     """Why a leg came to nothing: ITU-T Q.850, with the protocol's own code beside it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import NamedTuple, Protocol
 
-from host.calls.commands import Contact
+from host.calls.commands import ECHO, Contact
 from host.calls.ways import Branch, Failovers, Target, Way
 from host.charging.values import BilledLeg, Reason, Refusal
 from host.numbering.routings import Routing
@@ -27,10 +27,11 @@ SYSTEM = {
     "hangup": Reason.SYSTEM_HANGUP,
     "noservice": Reason.SYSTEM_NO_SERVICE,
     "disconnected": Reason.SYSTEM_DISCONNECTED,
-    "echo": Reason.SYSTEM_NO_SERVICE,
 }
-"""What the host answers by itself. Who calls from the network hears its announcement of the
-cause. An echo is taken as a routing, since customers' tools set it, but nothing here echoes."""
+"""What the host answers by itself, beside its echo. Who calls from the network hears its
+announcement of the cause."""
+LONGEST_ECHO_MS = 600_000
+"""Nobody talks to oneself for longer."""
 _UNREACHABLE = frozenset(
     (Reason.NOT_REGISTERED, Reason.POP_MISMATCH, Reason.NO_CARRIER, Reason.NO_DESTINATION)
 )
@@ -151,6 +152,8 @@ class Deliverer:
             return Way((Contact(uri, "", None),), True)
         if routing.kind == "grp":
             return self._group(asked, routing)
+        if routing.kind == "sys" and routing.value == "echo":
+            return Way((Contact(ECHO, plan.pop, None),), True, max_talk_ms=LONGEST_ECHO_MS)
         if routing.kind == "sys":
             return Refusal(SYSTEM[routing.value], f"{plan.number} goes to {routing}")
         return Refusal(Reason.NO_DESTINATION, f"{plan.number} is routed nowhere")

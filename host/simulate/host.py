@@ -249,6 +249,7 @@ class SimHost(Carrying):
         self.owed = {}
         self.sip: Any = Shell(self)
         self.sessions: Any = Sessions(self)
+        self.echoes: Any = None
         self.store = SimWriter(self)
         self.writer: Any = self.store
         self.charging = charging(name, machine.boot_id, CHARGING)

@@ -165,7 +165,6 @@ def test_zero_balance_blocks_forwards_of_flat_dids_too(world: World) -> None:
         ("sys:hangup", 603, 21, Reason.SYSTEM_HANGUP),
         ("sys:noservice", 480, 31, Reason.SYSTEM_NO_SERVICE),
         ("sys:disconnected", 404, 1, Reason.SYSTEM_DISCONNECTED),
-        ("sys:echo", 480, 31, Reason.SYSTEM_NO_SERVICE),  # it has no echo
         ("none:", 404, 1, Reason.NO_DESTINATION),
     ],
 )

@@ -23,6 +23,7 @@ from host.charging import ledger
 from host.charging.service import Charging
 from host.charging.values import USD, Money, Now
 from host.main import Host
+from host.media.echo import Echoes
 from host.media.session import MediaSessions
 from host.numbering import provisioning
 from host.numbering.directory import Directory
@@ -202,6 +203,7 @@ class SimHost(Host):
         self.control = CallControl(timers, self.rules_off)
         self.sim_relay = SimRelay(world)
         self.sessions = MediaSessions(self.sim_relay, self._rewritten)  # type: ignore[arg-type]
+        self.echoes = Echoes(RELAY, lambda receive: None, self.control, self.clock)
         self.authenticator = Authenticator(
             settings.sip, self.directory, self.registrar, b"secret of 16 octets and more"
         )
