@@ -44,6 +44,7 @@ from host.numbering.values import Account
 from host.settings import Settings
 from host.sip import bindings
 from host.sip.auth import Authenticator
+from host.sip.names import Names
 from host.sip.registrar import Binding, Registrar
 from host.sip.server import SipServer
 from host.sip.transport import Flow, Transports, UdpFlow
@@ -131,6 +132,7 @@ class Host(Carrying):
             settings.sip, self.directory, self.registrar, secrets.token_bytes(32)
         )
         router = Router(self.directory, self._contacts, self.rules_off)
+        self.names = Names(self.clock)
         self.sip = SipServer(
             settings.sip,
             peers=self.directory,
@@ -144,6 +146,7 @@ class Host(Carrying):
             clock=self.clock,
             carry_out=self._carry_out,
             changed=self.rearm,
+            find_name=self.names.find,
         )
         self.watch = Watch(
             settings.sip.batch_ms / 1000,
@@ -207,6 +210,7 @@ class Host(Carrying):
         self.operators.close()
         if self.iax2 is not None:
             await self.iax2_shell.close()
+        self.names.close()
         await self.relay.close()
         await self.transports.close()
         self.watch.close()

@@ -79,6 +79,7 @@ class SipServer:
         clock: Callable[[], float],
         carry_out: Callable[[], None],
         changed: Callable[[], None],
+        find_name: Callable[[str, Callable[[str | None], None]], None] | None = None,
     ) -> None:
         """Build the server over what its shell gives it.
 
@@ -86,6 +87,8 @@ class SipServer:
             open_flow: a flow to a transport, address and port, by a listener of a POP.
             carry_out: carries out call control's commands until there are none.
             changed: deadlines may have changed.
+            find_name: looks up the name of a host, and hands over its address or None; without
+                it, names lead nowhere.
         """
         self.settings = settings
         self.control = control
@@ -107,6 +110,7 @@ class SipServer:
         self._clock = clock
         self._carry_out = carry_out
         self._changed = changed
+        self._find_name = find_name
         self._fresh = False
         """Whether changes of the configuration were looked for in this batch."""
         self._fresh_at = -inf
@@ -523,8 +527,33 @@ class SipServer:
             suffix = "" if target.transport == "udp" else f";transport={target.transport}"
             uri = f"sip:{number}@{target.address}:{target.port}{suffix}"
             fixed = False
+        elif self._find_name is not None and (name := _name_of(target)):
+            # Only what an operator or a customer set up has a name in it.
+            self._find_name(name, lambda address: self._found(command, name, address))
+            return
         else:
             flow, uri, fixed = self._contact_flow(target)
+        self._place_by(command, flow, uri, fixed)
+
+    def _found(self, command: PlaceLeg, name: str, address: str | None) -> None:
+        """The name of a contact was looked up; its call may be over by now."""
+        if command.leg not in command.leg.call.attempts:
+            return
+        self.now = self._clock()
+        target = command.target
+        assert isinstance(target, Contact)
+        if address is None:
+            failure = Failure(38, 503, f"no address for {name}")
+            self.control.failed(command.leg, failure, self.now)
+        else:
+            uri = SipUri.parse(target.uri)
+            transport = (uri.param("transport") or "udp").lower()
+            flow = self._open_flow(transport, address, uri.port or 5060, None)
+            self._place_by(command, flow, target.uri, False)
+        self.flush()
+
+    def _place_by(self, command: PlaceLeg, flow: Flow | None, uri: str, fixed: bool) -> None:
+        target = command.target
         if flow is None or command.hops <= 0:
             failure = Failure(38, 503, "no way there") if flow is None else Failure(25, 483, "loop")
             self.control.failed(command.leg, failure, self.now)
@@ -555,6 +584,18 @@ class SipServer:
         if address is None:  # names are not looked up
             return None, target.uri, False
         return self._open_flow(transport, address, uri.port or 5060, None), target.uri, False
+
+
+def _name_of(target: Contact) -> str:
+    """The name of the host that a contact's URI has; empty for an address, or where its device
+    registered."""
+    if target.flow is not None:
+        return ""
+    try:
+        host = SipUri.parse(target.uri).host
+    except SipPeerError:
+        return ""
+    return "" if literal_address(host) is not None else host
 
 
 def _user_of(uri: SipUri) -> str:

@@ -77,6 +77,70 @@ def test_a_did_is_routed_to_a_sip_uri_whatever_its_pop(world: World) -> None:
     assert pbx.sides[0].number == "desk"
 
 
+def to_name(world: World) -> str:
+    uri = destinations.set_sip_uri(world.conn, "alice", "sip:desk@pbx.example:5080")
+    return f"sip:{uri}"
+
+
+def test_a_sip_uri_with_a_name_is_looked_up(world: World) -> None:
+    _, north = with_did(world)
+    world.names["pbx.example"] = "10.0.7.7"
+    pbx = Agent(world, ("10.0.7.7", 5080))
+    route(world, to_name(world))
+    caller = north.call(NEW_YORK)
+    talk(world, caller, 10)
+    assert caller.outcome == 200
+    assert str(pbx.sides[0].request.request_uri) == "sip:desk@pbx.example:5080"
+    assert world.looked_up == ["pbx.example"]
+
+
+def test_a_name_that_has_no_address_is_said_and_failed_over(world: World) -> None:
+    alice, north = with_did(world)
+    route(world, to_name(world))
+    caller = north.call(NEW_YORK)
+    world.finish()
+    assert caller.outcome == 503
+    assert world.cdr()["detail"] == "no address for pbx.example"
+    route(world, failover_unreachable="account:alice")
+    second = north.call(NEW_YORK)
+    talk(world, second, 5)
+    assert (second.outcome, len(alice.sides)) == (200, 1)
+
+
+def test_who_gives_up_while_a_name_is_looked_up_calls_nobody(world: World) -> None:
+    _, north = with_did(world)
+    world.names["pbx.example"] = "10.0.7.7"
+    world.name_s = 5.0
+    pbx = Agent(world, ("10.0.7.7", 5080))
+    route(world, to_name(world))
+    caller = north.call(NEW_YORK)
+    world.run(1)
+    caller.cancel()
+    world.finish()
+    assert (caller.outcome, len(pbx.sides)) == (487, 0)
+
+
+def test_nobody_waits_for_ever_for_a_name(world: World) -> None:
+    _, north = with_did(world)
+    world.name_s = 10_000.0
+    route(world, to_name(world), ring_s=20)
+    caller = north.call(NEW_YORK)
+    world.run(25)
+    assert caller.outcome == 408
+    world.finish()
+
+
+def test_names_that_strangers_write_are_not_looked_up(world: World) -> None:
+    alice, _ = with_did(world)
+    alice.register(contact="<sip:alice@evil.example>")
+    world.run(2)
+    north = world.agents[("10.0.0.9", 5060)]
+    caller = north.call(NEW_YORK)
+    talk(world, caller, 5)
+    assert caller.outcome == 200
+    assert world.looked_up == []
+
+
 def test_a_forwarded_call_is_charged_as_an_outgoing_call_beside_the_incoming_one(
     world: World,
 ) -> None:
