@@ -382,7 +382,7 @@ SELECT call.id AS id, call.call_id AS call_id, leg.leg AS leg, call.account AS a
     coalesce(leg.deck, 0) AS deck,
     CASE WHEN leg.leg = (SELECT max(gone.leg) FROM leg AS gone WHERE gone.call = call.id
         AND gone.direction = 'out' AND (gone.billed_ms > 0 OR call.talk_ms = 0))
-        THEN call.carrier_cost END AS carrier_cost,            -- of the leg that went out by a carrier, which is the last one
+        THEN call.carrier_cost END AS carrier_cost,     -- of the leg that a carrier took
     CASE WHEN leg.leg = (SELECT max(gone.leg) FROM leg AS gone WHERE gone.call = call.id
         AND gone.direction = 'out' AND (gone.billed_ms > 0 OR call.talk_ms = 0))
         THEN leg.cost - call.carrier_cost END AS margin,
