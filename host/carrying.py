@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from host.calls.commands import (
+    ECHO,
     AcknowledgeLeg,
     Amend,
     AnswerLeg,
     Authorize,
     CloseRelay,
+    Contact,
     EndLeg,
     Failure,
     MarkAnswered,
@@ -26,6 +28,7 @@ from host.calls.commands import (
     SendInfo,
     Settle,
 )
+from host.media.echo import Echoes
 from host.media.session import MediaSessions
 from host.stored import StoredCalls
 
@@ -38,6 +41,7 @@ class Carrying(StoredCalls):
 
     sessions: MediaSessions
     iax2: Iax2Server | None
+    echoes: Echoes
     _sends: dict[type, Callable[[Any], None]]
 
     def _table(self) -> dict[type, Callable[[Any], None]]:
@@ -77,7 +81,10 @@ class Carrying(StoredCalls):
         """By the protocol that the target speaks; a caller on IAX2 is told, as SIP's 100 tells."""
         if self.iax2 is not None:
             self.iax2.proceed(command.leg.call.caller)
-        if not command.target.bridged:
+        target = command.target
+        if isinstance(target, Contact) and target.uri == ECHO:
+            self.echoes.place(command)
+        elif not target.bridged:
             self.sip.place(command)
         elif self.iax2 is not None:
             self.iax2.place(command)

@@ -16,6 +16,7 @@ import secrets
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ from host.companions import Companions
 from host.control import ControlSocket
 from host.figures import LAG_BOUNDS_S, Histogram
 from host.logs import configure
+from host.media.echo import Echoes
 from host.media.relay import RtpIoRelay
 from host.media.session import MediaSessions
 from host.numbering.directory import Directory
@@ -42,6 +44,7 @@ from host.numbering.values import Account
 from host.settings import Settings
 from host.sip import bindings
 from host.sip.auth import Authenticator
+from host.sip.names import Names
 from host.sip.registrar import Binding, Registrar
 from host.sip.server import SipServer
 from host.sip.transport import Flow, Transports, UdpFlow
@@ -54,6 +57,8 @@ from host.watch import Watch
 
 if TYPE_CHECKING:
     from host.iax2.server import Iax2Server
+    from host.iax2.sockets import RtpPorts
+    from host.media.bridge import MediaPort
 
 SUPERVISE_S = 30.0
 LAG_OVERLOAD_S = 0.5
@@ -76,10 +81,12 @@ class Host(Carrying):
         self._deliveries: deque[Delivery] = deque()
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._echo_ports: RtpPorts | None = None
+        """Only once somebody calls an echo."""
         self.iax2: Iax2Server | None = None
         """Only where a listener speaks it."""
         self.in_doubt = {}
-        self.unrecorded = {}
+        self.owed = {}
         self.outcomes = {}
         self.lag = Histogram(LAG_BOUNDS_S)
         self._sends = self._table()
@@ -120,10 +127,12 @@ class Host(Carrying):
         self.relay = RtpIoRelay(settings.media, settings.sip.ring_s, self._silent)
         await self.relay.start()
         self.sessions = MediaSessions(self.relay, self._rewritten)
+        self.echoes = Echoes(settings.media.address, self._open_echo_port, self.control, self.clock)
         authenticator = Authenticator(
             settings.sip, self.directory, self.registrar, secrets.token_bytes(32)
         )
         router = Router(self.directory, self._contacts, self.rules_off)
+        self.names = Names(self.clock)
         self.sip = SipServer(
             settings.sip,
             peers=self.directory,
@@ -137,13 +146,14 @@ class Host(Carrying):
             clock=self.clock,
             carry_out=self._carry_out,
             changed=self.rearm,
+            find_name=self.names.find,
         )
         self.watch = Watch(
             settings.sip.batch_ms / 1000,
             begin=self._batch_begins,
             over=self._batch_over,
             lively_s=settings.iax2.batch_ms / 1000,
-            lively=lambda: self.iax2 is not None and self.iax2.lively(),
+            lively=lambda: self.echoes.live > 0 or (self.iax2 is not None and self.iax2.lively()),
         )
         self.transports = Transports(self.sip, self.watch)
         if any(listener.transport == "iax2" for listener in settings.listeners):
@@ -200,6 +210,7 @@ class Host(Carrying):
         self.operators.close()
         if self.iax2 is not None:
             await self.iax2_shell.close()
+        self.names.close()
         await self.relay.close()
         await self.transports.close()
         self.watch.close()
@@ -347,6 +358,14 @@ class Host(Carrying):
         self.enter()
         self._take_deliveries()
         self.sip.flush()
+
+    def _open_echo_port(self, receive: Callable[[bytes], bool]) -> MediaPort | None:
+        """A port for an echo, beside those of calls between IAX2 and SIP."""
+        if self._echo_ports is None:
+            from host.iax2.sockets import RtpPorts
+
+            self._echo_ports = RtpPorts(self.settings.media, self.watch)
+        return self._echo_ports.open(receive)
 
     # --- what shells report ---
 

@@ -12,7 +12,7 @@ from host.calls.commands import Amend, Authorize, MarkAnswered, RecordRefusal, R
 from host.calls.control import CallControl
 from host.calls.ringing import TEMPORARY_FAILURE
 from host.charging.service import Charging
-from host.charging.values import BilledLeg, CallFacts, Ending, Grant, Now, Reason, Refusal
+from host.charging.values import CallFacts, Ending, Grant, Now, Reason, Refusal
 from host.settings import Settings
 from host.sip import bindings
 from host.sip.registrar import Registrar
@@ -36,9 +36,8 @@ class StoredCalls:
     sip: SipServer
     in_doubt: dict[str, CallFacts]
     """Calls that were refused since the store did not answer: it may have granted them."""
-    unrecorded: dict[str, list[Callable[[Any], object]]]
-    """Emergency calls that the store could not be told of, and what it is to be told first when
-    they are settled."""
+    owed: dict[str, list[Callable[[Any], object]]]
+    """What the store does not have yet of emergency calls, in order."""
     outcomes: dict[str, int]
     """Calls that are over, by disposition, and refused ones by `refused` and the reason."""
 
@@ -48,19 +47,44 @@ class StoredCalls:
     def _authorize(self, command: Authorize) -> None:
         now, call = self._now(), command.call
         most_ms = call.offered.max_talk_ms or self.settings.charging.max_call_s * 1000
+        if call.offered.emergency:
+            self._owe(
+                call,
+                lambda conn: self.charging.authorize(
+                    conn, now, command.facts, command.legs, most_ms
+                ),
+            )
+            self.control.authorized(call, Grant(most_ms, most_ms, True), self.sip.now)
+            return
+        self.writer.submit(
+            lambda conn: self.charging.authorize(conn, now, command.facts, command.legs, most_ms),
+            lambda answer: self._authorized(call, answer),
+            AUTHORIZE,
+        )
 
-        def authorize(conn: Any) -> object:
-            return self.charging.authorize(conn, now, command.facts, command.legs, most_ms)
+    def _owe(self, call: Call, note: Callable[[Any], object]) -> None:
+        """Write what is to be known of an emergency call, which waits for nothing: now if the store
+        takes it, else with a heartbeat, or before its settlement."""
+        self.owed.setdefault(call.id, []).append(note)
+        self._write_owed(call.id)
 
-        def authorized(answer: object) -> None:
-            if isinstance(answer, BaseException) and _is_emergency(command.legs):
-                # It costs nobody anything; whoever calls for help does not wait for a database.
-                self.log.error("store", call=call.id, operation="authorize", error=str(answer))
-                self.unrecorded[call.id] = [authorize]
-                answer = Grant(most_ms, most_ms, True)
-            self._authorized(call, answer)
+    def _write_owed(self, call_id: str) -> None:
+        notes = tuple(self.owed[call_id])
 
-        self.writer.submit(authorize, authorized, AUTHORIZE)
+        def write(conn: Any) -> None:
+            for note in notes:
+                note(conn)
+
+        def written(result: object) -> None:
+            left = self.owed.pop(call_id, [])
+            if isinstance(result, BaseException):
+                self.log.error("store", call=call_id, operation="emergency", error=str(result))
+            else:
+                left = [note for note in left if note not in notes]
+            if left:
+                self.owed[call_id] = left
+
+        self.writer.submit(write, written)
 
     def _authorized(self, call: Call, answer: object) -> None:
         if isinstance(answer, BaseException):
@@ -89,6 +113,8 @@ class StoredCalls:
     def _give_back(self) -> None:
         """With each heartbeat: void what the store may have granted without our knowing, and
         write the CDR of the refusal where it did not."""
+        for call_id in tuple(self.owed):
+            self._write_owed(call_id)
         if not self.in_doubt:
             return
         now, doubtful = self._now(), dict(self.in_doubt)
@@ -134,19 +160,21 @@ class StoredCalls:
 
     def _mark_answered(self, command: MarkAnswered) -> None:
         now, call = self._now(), command.call
-        first = self.unrecorded.get(call.id)
-        if first is not None:
-            first.append(
+        if call.offered.emergency:
+            self._owe(
+                call,
                 lambda conn: self.charging.answered(
                     conn, now, call.id, command.carrier, command.cost, command.drop
-                )
+                ),
             )
+            self.control.stored_answer(call, True, self.sip.now)
+            return
         self.writer.submit(
             lambda conn: self.charging.answered(
                 conn, now, call.id, command.carrier, command.cost, command.drop
             ),
             lambda result: self.control.stored_answer(
-                call, first is not None or not isinstance(result, BaseException), self.sip.now
+                call, not isinstance(result, BaseException), self.sip.now
             ),
         )
 
@@ -161,15 +189,19 @@ class StoredCalls:
 
     def _settle(self, command: Settle) -> None:
         now, call = self._now(), command.call
-        first = self.unrecorded.get(call.id, ())
+        owed = tuple(self.owed.get(call.id, ()))
 
-        def settle(conn: Any) -> object:
-            for operation in first:
-                operation(conn)
+        def settle_owed(conn: Any) -> Any:
+            for note in owed:
+                note(conn)
             return self.charging.settle(conn, now, call.id, command.talk_ms, command.ending)
 
         self.writer.submit(
-            settle,
+            settle_owed
+            if owed
+            else lambda conn: self.charging.settle(
+                conn, now, call.id, command.talk_ms, command.ending
+            ),
             lambda result: self._settled(command, result),
             SETTLE,
         )
@@ -180,7 +212,7 @@ class StoredCalls:
             self.log.error("store", call=call.id, operation="settle", error=str(result))
             self.control.settled(call, False, self.sip.now)
             return
-        self.unrecorded.pop(call.id, None)
+        self.owed.pop(call.id, None)
         self.control.settled(call, True, self.sip.now)
         self._count(ending.disposition)
         self.log.info(
@@ -208,10 +240,6 @@ class StoredCalls:
         self.registrar.unsaved = {}
         saved, dropped = bindings.rows_of(self.settings.host_id, changes, stamp)
         self.writer.submit(lambda conn: bindings.save(conn, saved, dropped), ignore)
-
-
-def _is_emergency(legs: tuple[BilledLeg, ...]) -> bool:
-    return bool(legs) and all(leg.route == "emergency" for leg in legs)
 
 
 def ignore(result: object) -> None:

@@ -31,7 +31,7 @@ class State(IntEnum):
 class Leg:
     """One side of a call."""
 
-    __slots__ = ("agent", "bills", "call", "carrier", "cost", "is_caller", "progressed")
+    __slots__ = ("agent", "bills", "call", "carrier", "cost", "is_caller", "others", "progressed")
 
     def __init__(
         self,
@@ -52,6 +52,8 @@ class Leg:
         self.bills = bills
         """Billed legs that are due if it answers, where others ring beside it."""
         self.progressed = False
+        self.others: tuple[Branch, ...] = ()
+        """Carriers that are left to be tried in its place, while others ring beside it."""
 
 
 class Offered(NamedTuple):
@@ -76,12 +78,18 @@ class Offered(NamedTuple):
     bills: tuple[int, ...] = ()
     """Those of `legs` that are due on this way alone."""
     failovers: Failovers | None = None
+    emergency: bool = False
+    """It waits for nothing: what the store has of it is written when the store can."""
 
     @property
     def every_target(self) -> tuple[Target, ...]:
         """All that may be called, on whichever way."""
         others = [way.targets for way in self.failovers or () if way is not None]
-        return sum(others, self.targets)
+        every: tuple[Target, ...] = sum(others, self.targets)
+        for target in every:
+            if isinstance(target, Branch):
+                every += target.others
+        return every
 
 
 class Call:
@@ -127,10 +135,11 @@ class Call:
         self.failovers = offered.failovers
         """None too when the call has gone one of them."""
         self.targets: list[Target] = list(offered.targets)
-        self.delayed: list[tuple[float, Branch]] = []
-        """Who begins to ring later, and when; the first one first."""
+        self.delayed: list[tuple[float, Branch | Leg]] = []
+        """Who begins to ring later, and when, or whose carrier has so long to say something; the
+        first one first."""
         self.ring_until = 0.0
-        """When nobody has answered, where some ring later."""
+        """When nobody has answered, where some ring later; 0: the timer says."""
         self.attempts: list[Leg] = []
         self.winner: Leg | None = None
         self.grant: Grant | None = None

@@ -27,11 +27,17 @@ class Contact(NamedTuple):
     pop: str
     flow: object
     """The shell's own handle on the flow that the registration came by; None: resolve `uri`."""
+    codecs: tuple[str, ...] = ()
+    """Those of its account; empty: all."""
 
     @property
     def bridged(self) -> bool:
         """True when its leg ends media on this host by itself, without the relay."""
         return self.uri.startswith("iax2:")
+
+
+ECHO = "echo:"
+"""The `uri` of a contact that is the host's own echo."""
 
 
 class Failure(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import NamedTuple, Protocol
 
-from host.calls.commands import Contact
+from host.calls.commands import ECHO, Contact
 from host.calls.ways import Branch, Failovers, Target, Way
 from host.charging.values import BilledLeg, Reason, Refusal
 from host.numbering.routings import Routing
@@ -27,10 +27,11 @@ SYSTEM = {
     "hangup": Reason.SYSTEM_HANGUP,
     "noservice": Reason.SYSTEM_NO_SERVICE,
     "disconnected": Reason.SYSTEM_DISCONNECTED,
-    "echo": Reason.SYSTEM_NO_SERVICE,
 }
-"""What the host answers by itself. Who calls from the network hears its announcement of the
-cause. An echo is taken as a routing, since customers' tools set it, but nothing here echoes."""
+"""What the host answers by itself, beside its echo. Who calls from the network hears its
+announcement of the cause."""
+LONGEST_ECHO_MS = 600_000
+"""Nobody talks to oneself for longer."""
 _UNREACHABLE = frozenset(
     (Reason.NOT_REGISTERED, Reason.POP_MISMATCH, Reason.NO_CARRIER, Reason.NO_DESTINATION)
 )
@@ -108,7 +109,12 @@ class Deliverer:
         )
         failovers = Failovers(_kept(busy), _kept(unreachable), _kept(no_answer))
         every = [way, *(other for other in failovers if other is not None)]
-        direct = all(self._direct(plan, target) for one in every for target in one.targets)
+        direct = all(
+            self._direct(plan, each)
+            for one in every
+            for target in one.targets
+            for each in (target, *(target.others if isinstance(target, Branch) else ()))
+        )
         return Delivery(way, failovers if any(failovers) else None, direct)
 
     def _first(self, asked: _Asked) -> Way | Refusal:
@@ -146,6 +152,8 @@ class Deliverer:
             return Way((Contact(uri, "", None),), True)
         if routing.kind == "grp":
             return self._group(asked, routing)
+        if routing.kind == "sys" and routing.value == "echo":
+            return Way((Contact(ECHO, plan.pop, None),), True, max_talk_ms=LONGEST_ECHO_MS)
         if routing.kind == "sys":
             return Refusal(SYSTEM[routing.value], f"{plan.number} goes to {routing}")
         return Refusal(Reason.NO_DESTINATION, f"{plan.number} is routed nowhere")
@@ -182,7 +190,8 @@ class Deliverer:
         return Way(targets, False, legs, 0, plan.max_talk_ms)
 
     def _group(self, asked: _Asked, routing: Routing) -> Way | Refusal:
-        """All that can be reached ring, each after its delay; of a forward the first carrier."""
+        """All that can be reached ring, each after its delay; of a forward one carrier after the
+        other, until one takes the call."""
         targets: list[Target] = []
         legs: tuple[BilledLeg, ...] = ()
         longest = 0
@@ -194,10 +203,17 @@ class Deliverer:
                 continue
             legs += way.legs
             longest = shorter(longest, way.max_talk_ms)
-            for target in way.targets if way.parallel else way.targets[:1]:
-                if not isinstance(target, Branch):
-                    target = Branch(target, asked.caller, asked.plan.number)
-                targets.append(target._replace(delay_s=target.delay_s + member.delay_s))
+            branches = [
+                target
+                if isinstance(target, Branch)
+                else Branch(target, asked.caller, asked.plan.number)
+                for target in way.targets
+            ]
+            if not way.parallel:
+                branches = [branches[0]._replace(others=tuple(branches[1:]))]
+            targets += (
+                branch._replace(delay_s=branch.delay_s + member.delay_s) for branch in branches
+            )
         if not targets:
             return refusal
         first = min(target.delay_s for target in targets if isinstance(target, Branch))
@@ -214,7 +230,7 @@ class Deliverer:
         if account.status != "active":
             return Refusal(Reason.BLOCKED, f"account {account.username} is {account.status}")
         if account.contact:  # a PBX with a fixed address is at no POP
-            return (Contact(account.contact, plan.pop, None),)
+            return (Contact(account.contact, plan.pop, None, account.bounds.codecs),)
         every = self._locate(account)
         if not every:
             return Refusal(Reason.NOT_REGISTERED, account.username)
@@ -224,7 +240,8 @@ class Deliverer:
             return Refusal(
                 Reason.POP_MISMATCH, f"{plan.number} is at {plan.pop}, registered at {pops}"
             )
-        return here
+        codecs = account.bounds.codecs
+        return tuple(c._replace(codecs=codecs) for c in here) if codecs else here
 
     @staticmethod
     def _direct(plan: IncomingPlan, target: Target) -> bool:
@@ -243,10 +260,12 @@ def _kept(way: Way | Refusal | None) -> Way | None:
 def _beyond(way: Way, legs: tuple[BilledLeg, ...], max_talk_ms: int) -> Way:
     """The way of another DID, which these legs lead to: they are due whoever answers there."""
     bills = tuple(leg.leg for leg in legs)
-    targets = tuple(
-        target._replace(bills=bills + target.bills) if isinstance(target, Branch) else target
-        for target in way.targets
-    )
+
+    def due(branch: Branch) -> Branch:
+        others = tuple(due(other) for other in branch.others)
+        return branch._replace(bills=bills + branch.bills, others=others)
+
+    targets = tuple(due(target) if isinstance(target, Branch) else target for target in way.targets)
     return way._replace(
         targets=targets,
         legs=legs + way.legs,

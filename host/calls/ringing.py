@@ -43,6 +43,8 @@ class Ringing:
         for target in call.targets[:count]:
             if isinstance(target, Branch) and target.delay_s:
                 call.delayed.append((now + target.delay_s, target))
+            elif isinstance(target, Branch):
+                self._place_branch(call, target, now)
             else:
                 self._place_one(call, target)
         del call.targets[:count]
@@ -52,9 +54,10 @@ class Ringing:
             call.ring_until = now + wait_s
             self._arm(call, min(call.delayed[0][0], call.ring_until))
         else:
+            call.ring_until = 0.0
             self._arm(call, now + wait_s)
 
-    def _place_one(self, call: Call, target: Target) -> None:
+    def _place_one(self, call: Call, target: Target) -> Leg:
         offered = call.offered
         caller, callee = offered.caller, offered.callee
         bills: tuple[int, ...] = ()
@@ -67,13 +70,34 @@ class Ringing:
             leg = Leg(call, False, bills=bills)
         call.attempts.append(leg)
         self.commands.append(PlaceLeg(leg, target, caller, callee, offered.hops, call.placed_sdp))
+        return leg
+
+    def _place_branch(self, call: Call, branch: Branch, now: float) -> None:
+        """One of several that ring at once, whose carrier is not the only one there is."""
+        leg = self._place_one(call, branch)
+        if branch.others:
+            leg.others = branch.others
+            call.delayed.append((now + self._timers.carrier_timeout_s, leg))
+            call.delayed.sort(key=lambda one: one[0])
+
+    def _place_other(self, call: Call, leg: Leg, now: float) -> None:
+        """By the next carrier what this leg did not reach; others ring beside it."""
+        following, *rest = leg.others
+        leg.others = ()
+        self._place_branch(call, following._replace(others=tuple(rest), delay_s=0), now)
 
     def _place_delayed(self, call: Call, now: float) -> None:
         """Those whose time has come; where nobody rings any more, the next ones at once."""
         if not call.attempts and call.delayed:
             now = max(now, call.delayed[0][0])
         while call.delayed and call.delayed[0][0] <= now:
-            self._place_one(call, call.delayed.pop(0)[1])
+            _, which = call.delayed.pop(0)
+            if isinstance(which, Branch):
+                self._place_branch(call, which, now)
+            elif which in call.attempts and not which.progressed:
+                self.commands.append(EndLeg(which, RECOVERY_ON_TIMER))
+                call.attempts.remove(which)
+                self._place_other(call, which, now)
         at = call.ring_until
         self._arm(call, min(call.delayed[0][0], at) if call.delayed else at)
 
@@ -87,18 +111,26 @@ class Ringing:
         leg.agent = None
         if call.best_failure is None or _worth(failure) > _worth(call.best_failure):
             call.best_failure = failure
+        call.delayed = [one for one in call.delayed if one[1] is not leg]
+        if leg.others and may_fail_over(failure):
+            self._place_other(call, leg, now)
+            self._place_delayed(call, now)
+            return
         if call.attempts:
             return
         if call.delayed:
             self._place_delayed(call, now)
-        elif call.targets and may_fail_over(failure):
+        elif call.targets and (
+            may_fail_over(failure)
+            or (call.offered.emergency and failure.cause != USER_BUSY and failure.status < 600)
+        ):
             self._place(call, now)
         else:
             self._give_up(call, call.best_failure, now)
 
     def _on_no_answer(self, call: Call, now: float) -> None:
         """A carrier said nothing in time, or nobody picked up."""
-        if call.delayed and now < call.ring_until:
+        if now < call.ring_until:
             self._place_delayed(call, now)
             return
         rang = any(leg.progressed for leg in call.attempts)

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 from host.calls.call import Offered
 from host.calls.commands import MediaMode
 from host.calls.delivering import Deliverer, Delivery, Locate, Places, shorter
-from host.calls.ways import Target
+from host.calls.ways import Branch, Target
 from host.charging.values import BilledLeg, CallFacts, Reason, Refusal, Rule
 from host.numbering.values import FREELY, Account, Carrier, IncomingPlan, OutgoingPlan
 
@@ -22,6 +22,7 @@ class Numbering(Places, Protocol):
     """What routing asks of `host.numbering`."""
 
     def emergency(self, account: Account, dialled: str) -> OutgoingPlan | None: ...
+    def like_emergency(self, dialled: str) -> bool: ...
     def shown_caller(self, account: Account, caller: str) -> str: ...
 
 
@@ -110,10 +111,15 @@ class Router:
         if not plan.carriers:
             return Refused(facts, Refusal(Reason.NO_CARRIER))
         direct = account.media == "direct" and all(c.media == "direct" for c in plan.carriers)
+        targets: tuple[Target, ...] = plan.carriers
+        if plan.send:
+            # How its own carrier wants an emergency number is not what others know it by.
+            first, *others = plan.carriers
+            targets = (first, *(Branch(one, shown, plan.number) for one in others))
         return Offered(
             facts,
             plan.legs,
-            plan.carriers,
+            targets,
             False,
             shown,
             plan.send or plan.number,
@@ -121,7 +127,15 @@ class Router:
             sdp,
             _media(direct, plan.carriers),
             max_talk_ms=plan.max_talk_ms,
+            emergency=bool(plan.send),
         )
+
+    def passes(self, account: Account | None, number: str) -> bool:
+        """True for an emergency call, which is taken where all others are refused. Of somebody
+        who is not known yet: for what may be one."""
+        if account is None:
+            return self._numbering.like_emergency(number)
+        return self._numbering.emergency(account, number) is not None
 
     def from_carrier(
         self, carrier: Carrier, call_id: str, number: str, caller: str, hops: int, sdp: bytes

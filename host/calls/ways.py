@@ -25,6 +25,8 @@ class Branch(NamedTuple):
     """Billed legs that are due if this one answers."""
     delay_s: int = 0
     """It begins to ring so long after the others."""
+    others: tuple[Branch, ...] = ()
+    """Carriers that are tried in its place, in order, where others ring beside it."""
 
     @property
     def bridged(self) -> bool:

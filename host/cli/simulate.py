@@ -30,8 +30,8 @@ def simulate(
     """Try the charging of calls under faults, by seed; no store of yours is touched.
 
     Each seed plays some hundred calls on two hosts while messages are lost, processes crash
-    between two writes, clocks step and the disk fills up, and audits the ledger all along. The
-    same seed plays the same, so a failure can be repeated.
+    between two writes, clocks step and the disk fills up, and months go by whose fees are due; it
+    audits the ledger all along. The same seed plays the same, so a failure can be repeated.
     """
     # Imported here: no other command needs it.
     from host.simulate import faults, runs
@@ -69,6 +69,7 @@ def simulate(
             "calls": totals.calls,
             "audits": totals.audits,
             "injected": {k: totals.injected[k] for k in (*faults.KINDS, faults.KILL)},
+            "reached": {what: totals.reached[what] for what in faults.REACHED},
             "never_injected": totals.never,
             "failed": [
                 {"seed": one, "broken": broken, "repeat": repeat.format(one)}
@@ -84,12 +85,13 @@ def simulate(
         counts = ", ".join(
             f"{totals.injected[kind]} {kind}" for kind in (*faults.KINDS, faults.KILL)
         )
+        reached = ", ".join(f"{totals.reached[what]} {what}" for what in faults.REACHED)
         verdict = "every promise kept" if totals.sound else f"{len(totals.broken)} FAILED"
         if totals.never:
             verdict += f", NEVER INJECTED: {', '.join(totals.never)}"
         print(
             f"{totals.seeds} seeds, {totals.calls} calls, {totals.audits} audits: {verdict}; "
-            f"faults: {counts}"
+            f"faults: {counts}; among them: {reached}"
         )
     if not totals.sound:
         raise typer.Exit(1)

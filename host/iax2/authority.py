@@ -62,7 +62,11 @@ class HostAuthority:
         self._log = structlog.get_logger("iax2")
 
     def access(
-        self, username: str, address: Address, purpose: Literal["call", "register"]
+        self,
+        username: str,
+        address: Address,
+        purpose: Literal["call", "register"],
+        pop: str | None = None,
     ) -> Access:
         """Who names an account has to know its password; carriers and trunks, which name none,
         are known by their address, which the call token proves."""
@@ -81,7 +85,7 @@ class HostAuthority:
             return Access("refuse")
         if account is None or (
             purpose == "register"
-            and (account.status != "active" or account.bounds.believes(where, None, "iax2"))
+            and (account.status != "active" or account.bounds.believes(where, pop, "iax2"))
         ):
             return Access("md5", self._random(16).hex())
         return self._of(account, "md5", account.iax2_secret)
@@ -109,6 +113,10 @@ class HostAuthority:
     def who(self, username: str, address: Address) -> Carrier | Account | None:
         """Who stands behind a call that was let in by `access`; None when that has changed."""
         return self._account(username) if username else self._known_by_address(*address)
+
+    def at(self, pop: str) -> LineAuthority:
+        """The same, for the listeners of a POP."""
+        return LineAuthority(self, pop)
 
     def _known_by_address(self, address: str, port: int) -> Carrier | Account | None:
         carrier = self._peers.carrier_by_address(address, port, True)
@@ -140,3 +148,21 @@ class HostAuthority:
         if isinstance(peer, Account) and peer.trunk:  # a PBX begins as many at once as it may have
             most = max(self._settings.max_unauthenticated_per_user, peer.channels)
         return Access(method, secret, peer.call_token, encryption, peer.trunk, most)
+
+
+class LineAuthority:
+    """The host's authority at one POP, which an account may have to keep to."""
+
+    def __init__(self, whole: HostAuthority, pop: str) -> None:
+        self._whole = whole
+        self._pop = pop
+        self.failed = whole.failed
+        self.succeeded = whole.succeeded
+        self.refresh = whole.refresh
+        self.messages = whole.messages
+
+    def access(
+        self, username: str, address: Address, purpose: Literal["call", "register"]
+    ) -> Access:
+        """As the whole host, and by the POP."""
+        return self._whole.access(username, address, purpose, self._pop)

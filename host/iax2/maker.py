@@ -26,6 +26,8 @@ from host.sip.registrar import Binding
 if TYPE_CHECKING:
     from host.iax2.server import Iax2Server
 
+_FORMATS = {"PCMU": Format.ULAW, "PCMA": Format.ALAW, "G722": Format.G722}
+"""By the names that an account's codecs have."""
 FORMATS = (Format.ULAW, Format.ALAW, Format.G722, Format.GSM, Format.ILBC, Format.G729)
 """Of calls; between two IAX2 legs any of these goes through, to RTP only the first two."""
 HOPS = 70
@@ -65,13 +67,15 @@ class LegMaker:
             call.reject(now, *REFUSALS[Reason.CREDENTIALS])
             return
         self.authority.succeeded(call.address)
-        if self._refuses():
+        number = number_of(call.new.called)
+        urgent = not isinstance(who, Carrier) and self._router.passes(who, number)
+        if not urgent and self._refuses():
             self.counts["overload"] += 1
             call.reject(now, *REFUSALS[Reason.OVERLOAD])
             return
         call.trunk = call.trunk and self.ground.trunks
         said = call.new
-        number, caller = number_of(said.called), number_of(said.calling) or call.username
+        caller = number_of(said.calling) or call.username
         call_id = self._new_call_id()
         leg = CallerLeg(self._server, call)
         plan: Any
@@ -81,7 +85,8 @@ class LegMaker:
             source = Source(call.address[0], line.listener.pop, "iax2")
             plan = self._router.from_account(who, call_id, number, caller, HOPS - 1, b"", source)
         if not isinstance(plan, Refused):
-            refusal = self._prepare(leg, plan.every_target)
+            codecs = () if isinstance(who, Carrier) else who.bounds.codecs
+            refusal = self._prepare(leg, plan.every_target, codecs)
             plan = Refused(plan.facts, refusal) if refusal is not None else plan
         if isinstance(plan, Refused):
             self.control.refused(plan.facts, plan.refusal)
@@ -93,14 +98,19 @@ class LegMaker:
         leg.bridge.pinned = not plan.parallel  # carriers are called in turn
         leg.leg = self.control.offered(plan, leg, now)
 
-    def _prepare(self, leg: CallerLeg, targets: tuple[Target, ...]) -> Refusal | None:
-        """Settle what is spoken, and have a port if a leg of SIP may be placed."""
+    def _prepare(
+        self, leg: CallerLeg, targets: tuple[Target, ...], codecs: tuple[str, ...]
+    ) -> Refusal | None:
+        """Settle what is spoken, of what the account may use, and have a port if a leg of SIP may
+        be placed."""
         said = leg.call.new
         capable = said.capability | (said.format or 0)
         needs_port = not all(target.bridged for target in targets)
         wanted = tuple(LAWS) if needs_port else FORMATS
         order = [f for f in said.formats_preferred if f in wanted and f in LAWS]
         order += [f for f in wanted if f not in order]
+        if codecs:
+            order = _of(codecs, wanted)
         chosen = next((f for f in order if capable & f), None)
         if chosen is None:
             return Refusal(Reason.CODEC, f"the caller speaks {capable:#x}")
@@ -134,6 +144,8 @@ class LegMaker:
             self.control.failed(command.leg, Failure(34, 503, "too many calls"), now)
             return
         formats = self._formats(command)
+        if isinstance(target, Contact) and target.codecs:
+            formats = tuple(_of(target.codecs, formats))
         if not formats:
             failure = Failure(65, 488, "no common codec")
             self.control.failed(command.leg, failure, now)
@@ -193,3 +205,8 @@ class LegMaker:
 
     def _encryption(self, peer: Carrier | Account) -> Any:
         return peer.encryption if self.settings.iax2.encryption else "no"
+
+
+def _of(codecs: tuple[str, ...], formats: tuple[Format, ...]) -> list[Format]:
+    """Those formats that an account may use, in its order."""
+    return [_FORMATS[name] for name in codecs if _FORMATS.get(name) in formats]

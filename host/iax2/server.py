@@ -154,7 +154,7 @@ class Iax2Server(LegMaker):
                 trunk_timestamps=own.trunk_timestamps,
             ),
             self._random,
-            self.authority,
+            self.authority.at(listener.pop),
             self._crypto,
         )
         line = Line(listener, endpoint, socket)

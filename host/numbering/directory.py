@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from host.charging.values import BilledLeg, Limit, Money, Reason, Refusal, Rule, Tariff
 from host.numbering.bounds import COLUMNS, may_call, read_bounds, route_of
-from host.numbering.e164 import normalise
+from host.numbering.e164 import normalise, plain, ruled
 from host.numbering.incoming import Did, read_did, read_forward, read_group, read_sip_uri
 from host.numbering.least_cost import order
 from host.numbering.rates import Rate, Rates
@@ -53,6 +53,8 @@ _EMERGENCIES = f"""
 SELECT number, send, {_CARRIER_COLUMNS}
 FROM emergency JOIN carrier ON carrier.name = emergency.carrier"""
 _FREE = Tariff(Money(0))
+_LONGEST_RULE = 4
+"""What may stand before an emergency number that a dial rule takes away."""
 
 
 class _Cache(Generic[_V]):
@@ -213,11 +215,23 @@ class Directory:
 
     def emergency(self, account: Account, dialled: str) -> OutgoingPlan | None:
         """Plan a call to an emergency number, which nothing stands in the way of and nobody pays
-        for; None: it is none."""
+        for; None: it is none. It may be dialled as the account dials others (`9-1-1`, or 9911
+        where 9 goes before numbers to the outside). All other carriers follow the one that is to
+        take it."""
         self._refresh()
-        if dialled not in self._emergencies:
+        digits = plain(dialled)
+        number = next(
+            (
+                one
+                for one in (digits, ruled(digits, account.dial_rules))
+                if one in self._emergencies
+            ),
+            None,
+        )
+        if number is None:
             return None
-        carrier, send = self._emergencies[dialled]
+        carrier, send = self._emergencies[number]
+        others = tuple(one for one in self._in_order if one.name != carrier.name)
         leg = BilledLeg(
             leg=0,
             direction="out",
@@ -226,7 +240,16 @@ class Directory:
             tariff_ref="emergency",
             route="emergency",
         )
-        return OutgoingPlan(dialled, (leg,), (carrier,), send=send or dialled)
+        return OutgoingPlan(number, (leg,), (carrier, *others), send=send or number)
+
+    def like_emergency(self, dialled: str) -> bool:
+        """True for what may be an emergency number, by the dial rules of whoever it is; without a
+        look at the store."""
+        digits = plain(dialled)
+        return any(
+            digits.endswith(number) and len(digits) <= len(number) + _LONGEST_RULE
+            for number in self._emergencies
+        )
 
     def route_incoming(
         self, number: str, carrier: str, caller: str = ""
@@ -337,13 +360,12 @@ class Directory:
 
     def refresh(self) -> None:
         """Drop what is remembered if the configuration changed, or a deck's hour has come; one
-        cheap look-up if not."""
+        cheap look-up if not. While the store cannot be read, what is remembered stands."""
         try:
             (version,) = self._conn.execute("SELECT version FROM config").fetchone()
         except sqlite3.OperationalError:
             if self._version < 0:
                 raise
-            # The store is away: who was known stays known; what costs money, charging refuses.
             return
         now, rates = self._utc_ms(), self._rates
         if version == self._version and rates.from_ms <= now < rates.until_ms:

@@ -21,11 +21,7 @@ def normalise(dialled: str, area_code: str = "", rules: str = "") -> str | None:
     international number, and 7 digits when there is an `area_code`. `rules` (see
     `parse_rules`) are applied first, the longest that fits, once.
     """
-    number = dialled.translate(_SEPARATORS)
-    fitting = [rule for rule in parse_rules(rules) if number.startswith(rule[0])]
-    if fitting:
-        begin, instead = max(fitting, key=lambda rule: len(rule[0]))
-        number = instead + number[len(begin) :]
+    number = ruled(plain(dialled), rules)
     if number.startswith("+"):
         digits = number[1:]
     elif number.startswith("011"):
@@ -43,6 +39,20 @@ def normalise(dialled: str, area_code: str = "", rules: str = "") -> str | None:
     if digits[0] == "1":
         return f"+{digits}" if _NANP.fullmatch(digits) else None
     return f"+{digits}" if 7 <= len(digits) <= MAX_DIGITS else None
+
+
+def plain(dialled: str) -> str:
+    """What was dialled without what people put between digits."""
+    return dialled.translate(_SEPARATORS)
+
+
+def ruled(number: str, rules: str) -> str:
+    """What dial rules make of plain digits: the longest that fits, once."""
+    fitting = [rule for rule in parse_rules(rules) if number.startswith(rule[0])]
+    if not fitting:
+        return number
+    begin, instead = max(fitting, key=lambda rule: len(rule[0]))
+    return instead + number[len(begin) :]
 
 
 @lru_cache(maxsize=1024)

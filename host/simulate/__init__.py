@@ -7,6 +7,7 @@ within a checkpoint, and goes on from what the disk then held.
 
 `schedule` keeps time and the trace, `network` carries messages badly, `peers` are telephones and
 carriers, `host` wires the real parts, `disk` is the store and its faults, `faults` says what goes
-wrong and when, `books` checks, `plants` are mistakes that it must find, `world` is one seed and
+wrong and when, `books` checks, `months` lets the fees of DIDs come due and checks each, `prepared`
+is what the store holds before, `plants` are mistakes that it must find, `world` is one seed and
 `runs` many. The process that carries calls imports none of it.
 """

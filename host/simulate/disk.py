@@ -7,6 +7,7 @@ database and its WAL as they stood at that instant.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -31,14 +32,20 @@ class Disk:
         self._folder = folder
         self._life = 0
         self.full = False
-        self.path = folder / "store0.sqlite"
+        self._go_to(folder / "store0.sqlite")
         self.path.write_bytes(database)
 
     @property
     def wal_size(self) -> int:
         """Octets of the WAL."""
-        wal = _wal(self.path)
-        return wal.stat().st_size if wal.exists() else 0
+        try:
+            return os.stat(self._wal_name).st_size
+        except FileNotFoundError:
+            return 0
+
+    def _go_to(self, path: Path) -> None:
+        self.path = path
+        self._wal_name = str(_wal(path))
 
     def snapshot(self) -> tuple[bytes, bytes]:
         """Database and WAL as they stand."""
@@ -50,7 +57,7 @@ class Disk:
         for path in (self.path, _wal(self.path), self.path.with_name(self.path.name + "-shm")):
             path.unlink(missing_ok=True)
         self._life += 1
-        self.path = self._folder / f"store{self._life}.sqlite"
+        self._go_to(self._folder / f"store{self._life}.sqlite")
         self.path.write_bytes(database)
         if wal:
             _wal(self.path).write_bytes(wal)

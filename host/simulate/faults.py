@@ -30,14 +30,20 @@ OTHERS = (
     "relay full",
     "payment doubled",
 )
+FEES = ("fees killed between months", "fees killed inside a month", "fees run twice at once")
+"""They strike the job of the monthly fees, when it next has something to do."""
 TRAPS = ("disk full", "store answer lost", "relay full")
 """They take place when a call next meets them."""
 MESSAGES = ("message lost", "message doubled", "message reordered")
 KILL = "process killed"
 """A real process with the real writer, ended by SIGKILL: real time, so beside the seeds."""
 
-KINDS = (*MESSAGES, *CRASHES, *OTHERS)
+KINDS = (*MESSAGES, *CRASHES, *OTHERS, *FEES)
 """All that a seed injects."""
+
+AMENDED = "calls sent another way"
+REACHED = ("months paid", "graces", "suspensions", "releases", AMENDED)
+"""No faults, but what has to come about among them: a run in which one does not shows nothing."""
 
 LOAD_S = 200.0
 """Calls begin within so long."""
@@ -59,6 +65,7 @@ def plan(dice: random.Random) -> list[Fault]:
         for kind in (*CRASHES, *OTHERS)
         if kind != "host gone"
     ]
+    planned += [Fault(LOAD_S * dice.uniform(0.02, 0.35), kind, 0) for kind in FEES]
     # What a crash took away before it was met is laid again.
     planned += [Fault(LOAD_S * 0.85, kind, 0) for kind in TRAPS]
     extra = ("store late", "store answer lost", "peer vanished", "payment doubled", "relay full")

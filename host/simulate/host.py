@@ -13,7 +13,7 @@ from host.calls.routing import Refused, Router
 from host.calls.timers import CallTimers
 from host.carrying import Carrying
 from host.charging.service import Charging
-from host.charging.values import Now
+from host.charging.values import Grant, Now, Refusal
 from host.numbering.directory import Directory
 from host.numbering.values import Account, Carrier
 from host.settings import ChargingSettings, Settings
@@ -35,6 +35,22 @@ SILENCE_S = 15.0
 REALM = "simulated"
 TORN = "power failure within a commit"
 UNTOLD = "crash before the commit was told"
+
+
+class WatchedControl(CallControl):
+    """Call control, whose answers from the store are noted."""
+
+    def __init__(self, host: SimHost) -> None:
+        super().__init__(TIMERS)
+        self._books = host.world.books
+
+    def rerouted(self, call: Call, answer: Grant | Refusal, now: float) -> None:
+        self._books.rerouted(call.id, answer)
+        super().rerouted(call, answer, now)
+
+    def stored_answer(self, call: Call, ok: bool, now: float) -> None:
+        self._books.stored_answer(call.id, ok)
+        super().stored_answer(call, ok, now)
 
 
 class HostLeg:
@@ -230,13 +246,14 @@ class SimHost(Carrying):
         self.log = world.log
         self.iax2 = None
         self.in_doubt = {}
-        self.unrecorded = {}
+        self.owed = {}
         self.sip: Any = Shell(self)
         self.sessions: Any = Sessions(self)
+        self.echoes: Any = None
         self.store = SimWriter(self)
         self.writer: Any = self.store
         self.charging = charging(name, machine.boot_id, CHARGING)
-        self.control = CallControl(TIMERS)
+        self.control = WatchedControl(self)
         self._sends = self._table()
         self._started_ms = self._now().utc_ms
         self.outcomes = {}
@@ -370,8 +387,12 @@ class SimHost(Carrying):
         self.world.books.authorized(call.id, answer)
         super()._authorized(call, answer)
 
+    def _amend(self, command: Any) -> None:
+        self.world.books.amending(command.call.id, command.drop, command.legs)
+        super()._amend(command)
+
     def _mark_answered(self, command: Any) -> None:
-        self.world.books.answered(command.call.id)
+        self.world.books.answered(command.call.id, command.drop)
         super()._mark_answered(command)
 
     def _settle(self, command: Any) -> None:

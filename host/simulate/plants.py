@@ -1,9 +1,17 @@
-"""Mistakes planted into charging, to show that the simulator finds each. Test only."""
+"""Mistakes planted into charging and into the job of the fees, to show that the simulator finds
+each. Test only."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from host.charging import ledger
 from host.charging.service import Charging
 from host.charging.values import Ending, LegSettlement, Money, Now
+from host.numbering.orders import Step
+from host.simulate.months import Fees, fees
+from host.simulate.prepared import DAY_MS
 from host.store.connection import Connection
 
 _TAKE = (
@@ -28,17 +36,15 @@ class DoubleSettle(Charging):
 
 
 class LateFee(Charging):
-    """One call in six is charged a fee after its settlement, which its CDR does not show."""
+    """One call in six is charged a fee when it is over: with a heartbeat after its settlement."""
 
-    def settle(
-        self, conn: Connection, now: Now, call_id: str, talk_ms: int, ending: Ending
-    ) -> tuple[LegSettlement, ...]:
+    def heartbeat(self, conn: Connection, now: Now) -> None:
         """As charging does, and a little more."""
-        settled = super().settle(conn, now, call_id, talk_ms, ending)
-        found = conn.execute("SELECT id FROM call WHERE call_id = ?", (call_id,)).fetchone()
-        if found is not None and found[0] % 6 == 0:
-            _take_all(conn, now, call_id, "late")
-        return settled
+        super().heartbeat(conn, now)
+        for (call_id,) in conn.execute(
+            "SELECT call_id FROM call WHERE state = 'ended' AND id % 6 = 0"
+        ).fetchall():
+            _take_all(conn, now, call_id, "fee:call")
 
 
 class LostHold(Charging):
@@ -76,6 +82,22 @@ class UnrefundedHold(Charging):
         return posted
 
 
+def late_month(conn: Connection, now: Now) -> Iterator[Step]:
+    """A month's fee is taken six days after the month began."""
+    return fees(conn, now._replace(utc_ms=now.utc_ms - 6 * DAY_MS))
+
+
+def double_month(conn: Connection, now: Now) -> Iterator[Step]:
+    """A month that was paid is charged once more."""
+    for step in fees(conn, now):
+        if step.what == "paid":
+            key = f"did:{step.number}:{step.month}:again"
+            conn.execute("BEGIN IMMEDIATE")
+            ledger.take_fee(conn, now, step.account_id, step.amount, key)
+            conn.execute("COMMIT")
+        yield step
+
+
 def _take_all(conn: Connection, now: Now, call_id: str, why: str) -> None:
     for leg, account_id, cost in conn.execute(
         "SELECT leg.leg, leg.account_id, cost FROM leg JOIN call ON call.id = leg.call "
@@ -86,9 +108,18 @@ def _take_all(conn: Connection, now: Now, call_id: str, why: str) -> None:
         conn.execute(_TAKE, (key, now.utc_ms, cost, account_id, cost))
 
 
-PLANTS: dict[str, type[Charging]] = {
-    "double-settle": DoubleSettle,
-    "lost-hold": LostHold,
-    "late-fee": LateFee,
-    "unrefunded-hold": UnrefundedHold,
+class Plant(NamedTuple):
+    """What carries calls and takes fees in a seed."""
+
+    charging: type[Charging] = Charging
+    fees: Fees = fees
+
+
+PLANTS = {
+    "double-settle": Plant(DoubleSettle),
+    "lost-hold": Plant(LostHold),
+    "late-fee": Plant(LateFee),
+    "late-month": Plant(fees=late_month),
+    "double-month": Plant(fees=double_month),
+    "unrefunded-hold": Plant(UnrefundedHold),
 }

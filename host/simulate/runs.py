@@ -25,6 +25,7 @@ class Totals:
     calls: int = 0
     audits: int = 0
     injected: Counter[str] = field(default_factory=Counter)
+    reached: Counter[str] = field(default_factory=Counter)
     broken: list[tuple[int, str]] = field(default_factory=list)
     """Seed and the promise that it broke."""
     _digest: hashlib.blake2b = field(default_factory=lambda: hashlib.blake2b(digest_size=16))
@@ -35,6 +36,7 @@ class Totals:
         self.calls += outcome.calls
         self.audits += outcome.audits
         self.injected.update(outcome.injected)
+        self.reached.update(outcome.reached)
         self._digest.update(f"{outcome.seed} {outcome.digest}\n".encode())
         if outcome.broken:
             self.broken.append((outcome.seed, outcome.broken))
@@ -46,8 +48,9 @@ class Totals:
 
     @property
     def never(self) -> list[str]:
-        """Kinds of faults that did not occur."""
-        return [kind for kind in (*faults.KINDS, faults.KILL) if not self.injected[kind]]
+        """Kinds of faults that did not occur, and what did not come about among them."""
+        kinds = [kind for kind in (*faults.KINDS, faults.KILL) if not self.injected[kind]]
+        return kinds + [what for what in faults.REACHED if not self.reached[what]]
 
     @property
     def sound(self) -> bool:

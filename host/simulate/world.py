@@ -6,74 +6,40 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from host.charging import ledger
-from host.charging.service import Charging
 from host.charging.values import Money, Now, Refusal
-from host.numbering import provisioning
-from host.numbering.deck import import_deck
-from host.numbering.values import Carrier
 from host.simulate import faults
 from host.simulate.books import Books, Broken, Order
 from host.simulate.disk import Disk, half_copied, torn
 from host.simulate.faults import Fault
-from host.simulate.host import REALM, SILENCE_S, TORN, SimHost
+from host.simulate.host import SILENCE_S, TORN, SimHost
+from host.simulate.months import Months
 from host.simulate.network import Network
 from host.simulate.peers import LONGEST_S, Peer
-from host.simulate.plants import PLANTS
+from host.simulate.plants import PLANTS, Plant
+from host.simulate.prepared import ACCOUNTS, CARRIERS, DIDS, NUMBERS, UTC_0, memory, prepared
 from host.simulate.schedule import Schedule
 from host.store.connection import Connection
 from host.store.opening import open_writer
 from host.store.sqlite import StoreError
 
-UTC_0 = 1_800_000_000_000
 CALLS = 100
 """Calls of a seed, more or less: some are begun while nobody is there to take them."""
 QUIET_S = 1_500.0
 """Supervision has settled everything so long after the last call."""
 
-CARRIERS = {"north": "192.0.2.1", "south": "192.0.2.2"}
-"""By name, where their calls come from."""
-
-_DECK = """\
-prefix,destination,value,premium,first_s,step_s,connect_fee
-1514,Montreal,0.0052,0.01,6,6,0
-1212,New York,0.004,0.01,6,6,0
-1204,Winnipeg,,0.0125,30,6,0.001
-61,Australia,0.0123,0.0201,30,6,0.002
-1800,Toll-free,0,0,6,6,0
-"""
-_DEARER = """\
-prefix,destination,value,premium,first_s,step_s,connect_fee
-1514,Montreal,0.0061,0.0111,12,1,0
-61,Australia,0.0133,0.0221,6,6,0.003
-"""
-_NUMBERS = {
-    "15145550100": 6,
-    "15145550101": 6,
-    "12045550177": 3,
-    "01161291234567": 6,
-    "18005550199": 2,
-    "01133140000000": 1,
-    "12125550100": 4,
-    "12045550100": 2,
-}
-"""What telephones dial, and how often; the last two are DIDs of this host."""
-_DIDS = {"12125550100": 6, "12045550100": 3, "12125559999": 1}
-"""What carriers bring calls for; the last one is nobody's."""
-_ACCOUNTS = {"acme": 5, "acme-desk": 4, "bolt": 5, "calm": 8, "dull": 1, "barred": 1}
-"""Who calls, and how often."""
-
 
 class Machine:
     """A machine's clocks."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, skipped_ms: Callable[[], int]) -> None:
         self.name = name
+        self._skipped_ms = skipped_ms
         self.boots = 0
         self.utc_step_ms = 0
         self._booted_s = 0.0
@@ -95,7 +61,8 @@ class Machine:
 
     def now(self, at_s: float) -> Now:
         """What both clocks show."""
-        return Now(UTC_0 + self.utc_step_ms + round(at_s * 1000), round(self.mono_s(at_s) * 1000))
+        utc_ms = UTC_0 + self._skipped_ms() + self.utc_step_ms + round(at_s * 1000)
+        return Now(utc_ms, round(self.mono_s(at_s) * 1000))
 
 
 class Outcome(NamedTuple):
@@ -106,6 +73,7 @@ class Outcome(NamedTuple):
     """The promise that was broken, in a sentence; empty: none."""
     calls: int
     injected: dict[str, int]
+    reached: dict[str, int]
     digest: str
     audits: int
     """How often everything was audited."""
@@ -117,51 +85,6 @@ class _Silence:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *event, **values: None
-
-
-@lru_cache(maxsize=1)
-def prepared() -> bytes:
-    """A database with accounts, rates, numbers and carriers, and no money."""
-    with TemporaryDirectory(prefix="loopstart-", dir=_memory()) as folder:
-        path = Path(folder) / "prepared.sqlite"
-        with closing(open_writer(path)) as conn:
-            provisioning.add_pop(conn, "default")
-            for name in _ACCOUNTS:
-                columns: dict[str, Any] = {"international": True, "channels": 4}
-                if name == "bolt":
-                    columns |= {"route": "premium", "caller_id": "+12125550123"}
-                if name == "calm":
-                    columns |= {"premium_fallback": True, "channels": 8}
-                parent = "acme" if name == "acme-desk" else ""
-                provisioning.add_account(
-                    conn, name, realm=REALM, password="", parent=parent, **columns
-                )
-            provisioning.set_account(conn, "barred", status="blocked")
-            import_deck(conn, _DECK.splitlines(), utc_ms=lambda: 0)
-            # Prices rise in the middle of the load, where no clock was stepped over that.
-            import_deck(
-                conn, _DEARER.splitlines(), utc_ms=lambda: 0, effective_utc_ms=UTC_0 + 100_000
-            )
-            provisioning.add_did(
-                conn,
-                "+12125550100",
-                plan="per-minute",
-                pop="default",
-                account="calm",
-                per_minute=Money(900_000),
-            )
-            provisioning.add_did(conn, "+12045550100", plan="flat", pop="default", account="dull")
-            for priority, (name, address) in enumerate(CARRIERS.items()):
-                carrier = Carrier(name, address, 5060, "udp")
-                provisioning.add_carrier(conn, carrier, priority=priority)
-            conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return path.read_bytes()
-
-
-def _memory() -> str | None:
-    """Where files need no disk, if the system has that."""
-    shared = Path("/dev/shm")
-    return str(shared) if shared.is_dir() else None
 
 
 class World:
@@ -177,18 +100,24 @@ class World:
         self.schedule = Schedule()
         self.log: Any = _Silence()
         self.counts: Counter[str] = Counter()
+        self.reached: Counter[str] = Counter()
+        self.skipped_ms = 0
+        """How far the calendar was put on."""
+        self.months_dice = dice("months")
         self.network = Network(self.schedule, faults.link(dice("link")), dice("network"))
         self.disk = Disk(folder, prepared())
         self.books = Books(self)
         self.commits = 0
-        self._charging = PLANTS[plant] if plant else Charging
-        self._machines = [Machine("one"), Machine("two")]
+        planted = PLANTS[plant] if plant else Plant()
+        self._charging = planted.charging
+        self.machines = [Machine(name, lambda: self.skipped_ms) for name in ("one", "two")]
+        self.months = Months(self, planted.fees)
         self._lives = 0
         self._gone: set[int] = set()
         self._broken = ""
         self.hosts: list[SimHost | None] = [None, None]
         self._peers = [
-            *(Peer(self.schedule, self.network, f"phone:{n}", dice(n)) for n in _ACCOUNTS),
+            *(Peer(self.schedule, self.network, f"phone:{n}", dice(n)) for n in ACCOUNTS),
             *(Peer(self.schedule, self.network, f"carrier:{n}", dice(n)) for n in CARRIERS),
         ]
         self._callers = dice("callers")
@@ -196,6 +125,8 @@ class World:
             self._ids = dict(
                 conn.execute("SELECT username, id FROM account WHERE parent_id IS NULL").fetchall()
             )
+            self.months.begin(conn)
+            conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # --- a run ---
 
@@ -226,6 +157,7 @@ class World:
             broken,
             len(self.books.calls),
             {kind: injected.get(kind, 0) for kind in faults.KINDS},
+            {what: self.reached[what] for what in faults.REACHED},
             self.schedule.digest(),
             self.books.checks,
             self.commits,
@@ -261,7 +193,7 @@ class World:
         if index in self._gone:
             return
         self._lives += 1
-        machine = self._machines[index]
+        machine = self.machines[index]
         name = f"host{index + 1}"
         try:
             self.hosts[index] = SimHost(self, name, machine, self._lives, self._charging)
@@ -276,13 +208,13 @@ class World:
     def _plan(self) -> None:
         at, dice = self.schedule.at, self._callers
         for name, units in (("acme", 9_000_000), ("bolt", 1_200_000), ("calm", 50_000_000)):
-            self._pay(name, units)
+            self.pay(name, units)
         for _ in range(dice.randrange(CALLS - 10, CALLS + 31)):
             at(dice.uniform(1, faults.LOAD_S), self._call)
         for _ in range(8):
             at(
                 dice.uniform(5, faults.LOAD_S),
-                lambda: self._pay(dice.choice(("acme", "bolt")), dice.randrange(1, 1_500_000)),
+                lambda: self.pay(dice.choice(("acme", "bolt")), dice.randrange(1, 1_500_000)),
             )
         for _ in range(6):
             at(
@@ -291,6 +223,8 @@ class World:
             )
         for index in range(8):
             at(faults.LOAD_S / 7 * (index + 1), lambda: self._audit(self.books.check))
+        self.months.plan(faults.LOAD_S)
+        at(faults.LOAD_S * 0.87, self._call_until_met)
         for fault in faults.plan(self.dice):
             at(fault.at_s, partial(self._strike, fault))
 
@@ -298,16 +232,33 @@ class World:
         dice = self._callers
         host = f"host{1 if dice.random() < 0.6 else 2}"
         if dice.random() < 0.2:
-            peer = dice.choice(self._peers[len(_ACCOUNTS) :])
-            peer.call(host, _one_of(dice, _DIDS), "+13125550000")
+            peer = dice.choice(self._peers[len(ACCOUNTS) :])
+            peer.call(host, _one_of(dice, DIDS), "+13125550000")
         else:
-            peer = self._peers[list(_ACCOUNTS).index(_one_of(dice, _ACCOUNTS))]
-            peer.call(host, _one_of(dice, _NUMBERS), "+12125550100")
+            peer = self._peers[list(ACCOUNTS).index(_one_of(dice, ACCOUNTS))]
+            peer.call(host, _one_of(dice, NUMBERS), "+12125550100")
+
+    def _call_until_met(self) -> None:
+        """Some more calls to a DID, where none was sent another way than its first yet, or none
+        has met a fault that waits for one."""
+        missing = [kind for kind in faults.TRAPS if not self.counts[kind]]
+        if self.schedule.now > faults.LOAD_S + 40 or not (
+            missing or not self.reached[faults.AMENDED]
+        ):
+            return
+        for kind in missing:
+            self._strike(Fault(self.schedule.now, kind, 0))
+        for peer in self._peers[len(ACCOUNTS) :]:
+            peer.call("host1", "12125550100", "+13125550000")
+        self.schedule.at(2.0, self._call_until_met)
 
     def _strike(self, fault: Fault) -> None:
         """Let a fault happen; where it cannot now, a little later."""
         kind, index = fault.kind, fault.host
         dice, schedule = self.dice, self.schedule
+        if kind in faults.FEES:
+            self.months.laid.add(kind)
+            return
         if kind in faults.TRAPS and fault.at_s == faults.LOAD_S * 0.85 and self.counts[kind]:
             return
         host = self.hosts[index]
@@ -316,7 +267,7 @@ class World:
                 fault = fault._replace(host=0)
             schedule.at(1.5, lambda: self._strike(fault))
             return
-        machine = self._machines[index]
+        machine = self.machines[index]
         if kind in faults.CRASHES:
             host.doom = kind
             if kind == "crash inside a transaction":
@@ -351,7 +302,7 @@ class World:
         elif kind == "relay full":
             host.sessions.full = True
         elif kind == "payment doubled":
-            self._pay(dice.choice(("acme", "bolt")), dice.randrange(1, 900_000), copies=2)
+            self.pay(dice.choice(("acme", "bolt")), dice.randrange(1, 900_000), copies=2)
             self.injected(kind)
 
     def _set_full(self, full: bool) -> None:
@@ -365,7 +316,7 @@ class World:
         # A disk that nobody found full was not full: then it stays so until something is written.
         if not self.counts["disk full"] and self.schedule.now < faults.LOAD_S + 60:
             for _ in range(5):
-                self._pay("calm", 1)
+                self.pay("calm", 1)
             self.schedule.at(2.0, self._make_room)
         else:
             self._set_full(False)
@@ -424,15 +375,23 @@ class World:
         self._bury(host, index)
         disk.go_on_from(database, wal)
         if power:
-            self._machines[index].boot(self.schedule.now)
+            self.machines[index].boot(self.schedule.now)
         for other in self.living():
             other.reopen()
+        self.months.reopen()
         self._audit(self.books.check)
         self.schedule.at(self.dice.uniform(0.2, 6), lambda: self._start(index))
 
     # --- the operator's money ---
 
-    def _pay(self, name: str, units: int, copies: int = 1) -> None:
+    def pay_now(self, conn: Connection, name: str, units: int) -> None:
+        """A payment of before the seed."""
+        number = len(self.books.orders)
+        self.books.orders[f"payment:card:{number}"] = Order("payment", self._ids[name], units, True)
+        ledger.pay(conn, Now(UTC_0, 0), self._ids[name], Money(units), "card", str(number))
+
+    def pay(self, name: str, units: int, copies: int = 1) -> None:
+        """A payment, by whichever host is there."""
         number = len(self.books.orders)
         order = Order("payment", self._ids[name], units)
         self.books.orders[f"payment:card:{number}"] = order
@@ -482,5 +441,5 @@ def _one_of(dice: random.Random, weights: dict[str, int]) -> str:
 
 def run_seed(seed: int, plant: str = "") -> Outcome:
     """Run one seed from beginning to end; the same seed gives the same outcome."""
-    with TemporaryDirectory(prefix="loopstart-", dir=_memory()) as folder:
+    with TemporaryDirectory(prefix="loopstart-", dir=memory()) as folder:
         return World(seed, Path(folder), plant).run()

@@ -12,7 +12,8 @@ from firmware.wire.sip.headers import Headers
 from firmware.wire.sip.message import Request, Response
 from firmware.wire.sip.transaction import ClientTransaction
 from firmware.wire.sip.uri import SipUri
-from host.calls.commands import Failure, PlaceLeg
+from host.calls.commands import Contact, Failure, PlaceLeg
+from host.media.codecs import restrict
 from host.numbering.values import Carrier
 from host.sip.leg import (
     ALLOW,
@@ -61,6 +62,8 @@ class CalleeLeg(SipLeg):
         """A 2xx whose ACK waits for the caller's answer (late offer)."""
         self._session_expires_s = server.settings.session_expires_s
         target = place.target
+        if isinstance(target, Contact):
+            self.codecs = target.codecs
         self._login: Login | None = None
         if isinstance(target, Carrier) and target.username:
             self._login = Login(target.username, target.secret, server.random_token)
@@ -104,7 +107,7 @@ class CalleeLeg(SipLeg):
         if status < 200:
             if self.over:
                 return
-            sdp = response.body if response.body and is_sdp(response) else b""
+            sdp = self.allowed(response.body if response.body and is_sdp(response) else b"")
             if sdp:
                 self.remote_sdp = sdp
             server.control.progressed(self.leg, status == 180, sdp, server.now)
@@ -196,7 +199,14 @@ class CalleeLeg(SipLeg):
             self.bye(16)
             return
         if is_sdp(response):
-            self.remote_sdp = response.body
+            self.remote_sdp = self.allowed(response.body)
+            caller = self.leg.call.caller.agent
+            codecs = caller.codecs if isinstance(caller, SipLeg) else ()
+            if response.body and not (
+                self.remote_sdp and (not codecs or restrict(self.remote_sdp, codecs))
+            ):
+                self._unusable(transaction, response)
+                return
         # A 2xx without a body stands by what the 183 said (RFC 3261, 13.2.1 wants it again).
         sdp = self.remote_sdp
         if self.local_sdp or not sdp:

@@ -18,6 +18,8 @@ from host.sip.transport import Flow
 if TYPE_CHECKING:
     from host.sip.server import SipServer
 
+INCOMPATIBLE = 88
+
 
 class CallerLeg(SipLeg):
     """The leg of whoever calls."""
@@ -64,6 +66,7 @@ class CallerLeg(SipLeg):
         """180, or 183 with early media."""
         if self.transaction is None or self.over:
             return
+        sdp = self.allowed(sdp)
         response = self._response(180 if ringing or not sdp else 183)
         response.headers.set("Contact", self.server.contact(self.flow))
         response.headers.set("Allow", ALLOW)
@@ -78,6 +81,13 @@ class CallerLeg(SipLeg):
         """200; the layer repeats it until its ACK comes."""
         if self.transaction is None or self.over:
             return
+        if sdp:
+            sdp = self.allowed(sdp)
+            if not sdp:
+                self.reject(None, Failure(INCOMPATIBLE, 488))
+                told = "answered with a codec that the account may not use"
+                self.server.control.ended(self.leg, INCOMPATIBLE, self.server.now, told)
+                return
         response = self._response(200)
         self.fill_2xx(response, sdp)
         self.agree(response)
@@ -136,7 +146,8 @@ class CallerLeg(SipLeg):
                 self._leave(self._bye_cause)
             elif not self.remote_sdp:
                 self.remote_sdp = request.body
-                self.server.control.acknowledged(self.leg, request.body, self.server.now)
+                answer = self.allowed(request.body)
+                self.server.control.acknowledged(self.leg, answer, self.server.now)
             return
         super().receive_ack(request)
 

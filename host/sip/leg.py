@@ -17,6 +17,7 @@ from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.message import Request, Response, response_to
 from firmware.wire.sip.transaction import ClientTransaction, ServerTransaction
 from firmware.wire.sip.uri import NameAddr
+from host.media.codecs import restrict
 from host.settings import SipSettings
 from host.sip.transport import Flow
 
@@ -68,6 +69,7 @@ class SipLeg:
         "_reinvite",
         "_reoffer",
         "_timer",
+        "codecs",
         "dialog",
         "flow",
         "leg",
@@ -86,6 +88,8 @@ class SipLeg:
         self.tag = tag
         self.dialog: Dialog | None = None
         self.over = False
+        self.codecs: tuple[str, ...] = ()
+        """Those that the peer's account may use; empty: all."""
         self.local_sdp = b""
         """The last description that the peer got from us."""
         self.remote_sdp = b""
@@ -158,6 +162,10 @@ class SipLeg:
         """Pass on an INFO (DTMF of old devices; RFC 6086)."""
         if self.dialog is not None and not self.over:
             self.request("INFO", body=body, content_type=content_type)
+
+    def allowed(self, sdp: bytes) -> bytes:
+        """A description with what the peer's account may use; empty: nothing of it is."""
+        return restrict(sdp, self.codecs) if self.codecs and sdp else sdp
 
     def bye(self, cause: int) -> None:
         """Leave the dialog."""
@@ -292,11 +300,15 @@ class SipLeg:
             return
         self.dialog.refresh_target(request)
         if body and body != self.remote_sdp:
+            offer = self.allowed(body)
+            if not offer:
+                self.respond(transaction, 488)
+                return
             self._pending = transaction
             self._pending_offer = body
             if not update:
                 self.respond(transaction, 100)
-            self.server.control.modify_offered(self.leg, body, update, self.server.now)
+            self.server.control.modify_offered(self.leg, offer, update, self.server.now)
         else:  # a refresh of the session as it is, or a re-INVITE that asks for our offer
             self._late_reinvite = not body and not update
             self._accept(transaction, self.local_sdp if (body or not update) else b"")
@@ -349,7 +361,9 @@ class SipLeg:
             self._late_reinvite = False
             if request.body != self.remote_sdp:
                 self.remote_sdp = request.body
-                self.server.control.address_changed(self.leg, request.body, self.server.now)
+                answer = self.allowed(request.body)
+                if answer:
+                    self.server.control.address_changed(self.leg, answer, self.server.now)
 
     def ack_timed_out(self) -> None:
         """No ACK for our 200 in 64*T1: the session is ended (RFC 3261, 13.3.1.4)."""
@@ -367,6 +381,10 @@ class SipLeg:
         if self._reinvite is not None or self._pending is not None:
             self.server.control.modify_failed(self.leg, 491, self.server.now)
             return
+        sdp = self.allowed(sdp)
+        if not sdp:
+            self.server.control.modify_failed(self.leg, 488, self.server.now)
+            return
         method = "UPDATE" if update and "UPDATE" in self.peer_allows else "INVITE"
         self._reoffer = sdp
         self._reinvite = self.request(
@@ -382,7 +400,7 @@ class SipLeg:
         transaction, self._pending = self._pending, None
         if transaction is not None:
             self.remote_sdp = self._pending_offer
-            self._accept(transaction, sdp)
+            self._accept(transaction, self.allowed(sdp) or sdp)
 
     def reject_modify(self, status: int) -> None:
         transaction, self._pending = self._pending, None
@@ -427,7 +445,7 @@ class SipLeg:
         elif ok:
             sdp = response.body if is_sdp(response) else b""
             self.remote_sdp = sdp
-            self.server.control.modified(self.leg, sdp, self.server.now)
+            self.server.control.modified(self.leg, self.allowed(sdp), self.server.now)
         else:
             self.server.control.modify_failed(self.leg, response.status, self.server.now)
 

@@ -31,7 +31,9 @@ from firmware.wire.sip.uri import SipUri
 from host.calls.commands import Contact, Failure, PlaceLeg
 from host.calls.control import CallControl
 from host.calls.routing import Refused, Router, Source
+from host.charging.values import Reason, Refusal
 from host.deadlines import Deadlines
+from host.media.codecs import restrict
 from host.numbering.values import Account, Carrier
 from host.settings import SipSettings
 from host.sip.auth import Authenticator, Denied
@@ -78,6 +80,7 @@ class SipServer:
         clock: Callable[[], float],
         carry_out: Callable[[], None],
         changed: Callable[[], None],
+        find_name: Callable[[str, Callable[[str | None], None]], None] | None = None,
     ) -> None:
         """Build the server over what its shell gives it.
 
@@ -85,6 +88,8 @@ class SipServer:
             open_flow: a flow to a transport, address and port, by a listener of a POP.
             carry_out: carries out call control's commands until there are none.
             changed: deadlines may have changed.
+            find_name: looks up the name of a host, and hands over its address or None; without
+                it, names lead nowhere.
         """
         self.settings = settings
         self.control = control
@@ -106,6 +111,7 @@ class SipServer:
         self._clock = clock
         self._carry_out = carry_out
         self._changed = changed
+        self._find_name = find_name
         self._fresh = False
         """Whether changes of the configuration were looked for in this batch."""
         self._fresh_at = -inf
@@ -318,11 +324,10 @@ class SipServer:
             if account is None and request.headers.get("Authorization") is None:
                 flow.send(self._authenticator.challenge(request, flow, self.now).to_bytes())
                 return
-        if (self.closing or self._overloaded()) and not self.layer.knows(request):
-            response = response_to(request, 503, to_tag="overload")
-            response.headers.set("Retry-After", "2")
-            self.counts["overload"] += 1
-            flow.send(response.to_bytes())
+        refuses = (self.closing or self._overloaded()) and not self.layer.knows(request)
+        number = _user_of(request.request_uri) if refuses else ""
+        if refuses and (carrier is not None or not self._router.passes(account, number)):
+            self._refuse_for_now(request, flow)
             return
         by_digest = carrier is None and account is None
         if by_digest:
@@ -334,6 +339,9 @@ class SipServer:
                 if found.reason is not None:
                     self.counts["bad credentials"] += 1
                 flow.send(found.response.to_bytes())
+                return
+            if refuses and account is not None and not self._router.passes(account, number):
+                self._refuse_for_now(request, flow)
                 return
         event = self.layer.receive(request, flow, self.now)
         if not isinstance(event, RequestReceived):
@@ -353,6 +361,13 @@ class SipServer:
         transaction.user = leg
         transaction.trying(self.now)
         self._offer(leg, request, carrier, account)
+
+    def _refuse_for_now(self, request: Request, flow: Flow) -> None:
+        """No new call is taken, but for those to emergency numbers."""
+        response = response_to(request, 503, to_tag="overload")
+        response.headers.set("Retry-After", "2")
+        self.counts["overload"] += 1
+        flow.send(response.to_bytes())
 
     def _unacceptable(self, request: Request) -> Response | None:
         """What RFC 3261, 8.2 asks to be checked before an INVITE is taken."""
@@ -389,6 +404,14 @@ class SipServer:
             plan = self._router.from_account(
                 account, call_id, number, caller, hops, request.body, source
             )
+            leg.codecs = account.bounds.codecs
+            if leg.codecs and request.body and not isinstance(plan, Refused):
+                offer = leg.allowed(request.body)
+                if offer:
+                    plan = plan._replace(sdp=offer)
+                else:
+                    told = f"account {account.username} may use {', '.join(leg.codecs)}"
+                    plan = Refused(plan.facts, Refusal(Reason.CODEC, told))
         if isinstance(plan, Refused):
             self.control.refused(plan.facts, plan.refusal)
             leg.reject(plan.refusal.reason, None)
@@ -515,12 +538,44 @@ class SipServer:
             suffix = "" if target.transport == "udp" else f";transport={target.transport}"
             uri = f"sip:{number}@{target.address}:{target.port}{suffix}"
             fixed = False
+        elif self._find_name is not None and (name := _name_of(target)):
+            # Only what an operator or a customer set up has a name in it.
+            self._find_name(name, lambda address: self._found(command, name, address))
+            return
         else:
             flow, uri, fixed = self._contact_flow(target)
+        self._place_by(command, flow, uri, fixed)
+
+    def _found(self, command: PlaceLeg, name: str, address: str | None) -> None:
+        """The name of a contact was looked up; its call may be over by now."""
+        if command.leg not in command.leg.call.attempts:
+            return
+        self.now = self._clock()
+        target = command.target
+        assert isinstance(target, Contact)
+        if address is None:
+            failure = Failure(38, 503, f"no address for {name}")
+            self.control.failed(command.leg, failure, self.now)
+        else:
+            uri = SipUri.parse(target.uri)
+            transport = (uri.param("transport") or "udp").lower()
+            flow = self._open_flow(transport, address, uri.port or 5060, None)
+            self._place_by(command, flow, target.uri, False)
+        self.flush()
+
+    def _place_by(self, command: PlaceLeg, flow: Flow | None, uri: str, fixed: bool) -> None:
+        target = command.target
         if flow is None or command.hops <= 0:
             failure = Failure(38, 503, "no way there") if flow is None else Failure(25, 483, "loop")
             self.control.failed(command.leg, failure, self.now)
             return
+        if isinstance(target, Contact) and target.codecs and command.sdp:
+            offer = restrict(command.sdp, target.codecs)
+            if not offer:
+                failure = Failure(88, 488, "no codec that the account may use")
+                self.control.failed(command.leg, failure, self.now)
+                return
+            command = command._replace(sdp=offer)
         tag = self.random_token()
         self._legs[tag] = CalleeLeg(self, flow, tag, command, uri, fixed)
 
@@ -540,6 +595,18 @@ class SipServer:
         if address is None:  # names are not looked up
             return None, target.uri, False
         return self._open_flow(transport, address, uri.port or 5060, None), target.uri, False
+
+
+def _name_of(target: Contact) -> str:
+    """The name of the host that a contact's URI has; empty for an address, or where its device
+    registered."""
+    if target.flow is not None:
+        return ""
+    try:
+        host = SipUri.parse(target.uri).host
+    except SipPeerError:
+        return ""
+    return "" if literal_address(host) is not None else host
 
 
 def _user_of(uri: SipUri) -> str:

@@ -380,8 +380,12 @@ SELECT call.id AS id, call.call_id AS call_id, leg.leg AS leg, call.account AS a
     coalesce(leg.cost, 0) AS cost, coalesce(leg.per_minute, 0) AS per_minute,
     coalesce(leg.tariff_ref, '') AS tariff_ref, coalesce(leg.route, '') AS route,
     coalesce(leg.deck, 0) AS deck,
-    CASE leg.direction WHEN 'out' THEN call.carrier_cost END AS carrier_cost,
-    CASE leg.direction WHEN 'out' THEN leg.cost - call.carrier_cost END AS margin,
+    CASE WHEN leg.leg = (SELECT max(gone.leg) FROM leg AS gone WHERE gone.call = call.id
+        AND gone.direction = 'out' AND (gone.billed_ms > 0 OR call.talk_ms = 0))
+        THEN call.carrier_cost END AS carrier_cost,     -- of the leg that a carrier took
+    CASE WHEN leg.leg = (SELECT max(gone.leg) FROM leg AS gone WHERE gone.call = call.id
+        AND gone.direction = 'out' AND (gone.billed_ms > 0 OR call.talk_ms = 0))
+        THEN leg.cost - call.carrier_cost END AS margin,
     call.cost_ref AS cost_ref, call.cost_deck AS cost_deck,
     call.disposition AS disposition, call.cause AS cause, call.ended_by AS ended_by,
     call.carrier AS carrier, call.reason AS reason, call.detail AS detail,

@@ -11,7 +11,7 @@ from host.charging import ledger
 from host.charging.values import Reason
 from host.numbering import filters, provisioning
 from host.numbering.emergencies import set_emergency
-from tests.host.sip.agents import Agent, Side, cast, hangs_up, rings
+from tests.host.sip.agents import Agent, Plan, Side, cast, hangs_up, is_silent, refuses, rings
 from tests.host.sip.world import CALLED, MONTREAL_POP, VALUE_PER_MINUTE, World
 
 LONDON = "442071234567"
@@ -362,6 +362,91 @@ def test_a_number_that_is_no_emergency_number_is_treated_as_any_other(world: Wor
     alice, _ = cast(world)
     assert tried(world, alice, "911") == (404, Reason.NO_DESTINATION.value)
     world.finish()
+
+
+@pytest.mark.parametrize(
+    "plan", [refuses(503), refuses(500), refuses(408), refuses(404), refuses(403), is_silent]
+)
+def test_an_emergency_call_goes_by_another_carrier_where_its_own_fails(
+    world: World, plan: Plan
+) -> None:
+    alice, rescue = emergency(world)
+    set_emergency(world.conn, "911", "rescue", send="9331")
+    rescue.plan = plan
+    world.carrier("south", ("10.0.0.7", 5060), priority=20)
+    south = Agent(world, ("10.0.0.7", 5060))
+    north = world.agents[("10.0.0.9", 5060)]
+    north.plan = refuses(503)
+    side = alice.call("911")
+    side.on_answer = hangs_up(3)
+    world.finish()
+    assert side.outcome == 200
+    assert [one.sides[0].number for one in (rescue, north, south)] == ["9331", "911", "911"]
+    cdr = world.cdr()
+    assert (cdr["carrier"], cdr["callee"], cdr["cost"]) == ("south", "911", 0)
+
+
+def test_who_hears_busy_from_the_rescue_is_told_so(world: World) -> None:
+    alice, rescue = emergency(world)
+    rescue.plan = refuses(486)
+    side = alice.call("911")
+    world.finish()
+    assert side.outcome == 486
+    assert world.cdr()["disposition"] == "busy"
+
+
+@pytest.mark.parametrize(
+    ("dialled", "rules"), [("9-1-1", ""), ("9911", "9="), ("911", "9="), ("0-911", "0=")]
+)
+def test_an_emergency_number_is_dialled_as_other_numbers_are(
+    world: World, dialled: str, rules: str
+) -> None:
+    alice, rescue = emergency(world)
+    change(world, dial_rules=rules)
+    side = alice.call(dialled)
+    side.on_answer = hangs_up(3)
+    world.finish()
+    assert side.outcome == 200
+    assert rescue.sides[0].number == "911"
+    assert world.cdr()["callee"] == "911"
+
+
+def test_an_emergency_call_passes_where_the_host_is_overloaded(world: World) -> None:
+    alice, _rescue = emergency(world)
+    world.host.sip.overloaded = True
+    ordinary, like = alice.call(), alice.call("0911")
+    urgent = alice.call("911")
+    urgent.on_answer = hangs_up(3)
+    world.finish()
+    assert (ordinary.outcome, like.outcome, urgent.outcome) == (503, 503, 200)
+    assert world.cdr()["callee"] == "911"
+
+
+@pytest.mark.parametrize("back_s", [10, 90])
+def test_an_emergency_call_passes_while_the_store_is_away(world: World, back_s: float) -> None:
+    """Whether the store comes back within the call or after it, there is a CDR."""
+    alice, _rescue = emergency(world)
+    store = world.host.store
+    store.failing = {"", "authorize", "answered", "settle", "heartbeat", "refuse"}
+    world.host._beat_at = world.now
+    began = world.host._now().utc_ms
+    side = alice.call("911")
+    side.on_answer = hangs_up(40)
+
+    def beat() -> None:
+        world.host._give_back()
+        world.at(1.0, beat) if world.now < 1200 else None
+
+    beat()
+    world.at(back_s, store.failing.clear)
+    world.finish()
+    assert side.outcome == 200
+    cdr = world.cdr()
+    assert (cdr["disposition"], cdr["cost"], cdr["carrier"]) == ("answered", 0, "rescue")
+    assert 40_000 <= cdr["talk_ms"] < 41_000
+    assert cdr["started_utc_ms"] - began < 1_000
+    assert abs(cdr["answered_utc_ms"] - began) < 3_000
+    assert not world.host.owed
 
 
 def test_credentials_are_asked_for_an_emergency_call_too(world: World) -> None:

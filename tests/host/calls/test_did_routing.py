@@ -14,6 +14,7 @@ from host.numbering import destinations, dids, filters, provisioning
 from host.numbering.destinations import Member
 from tests.host.sip.agents import (
     Agent,
+    Plan,
     Side,
     answers,
     hangs_up,
@@ -74,6 +75,70 @@ def test_a_did_is_routed_to_a_sip_uri_whatever_its_pop(world: World) -> None:
     talk(world, caller, 10)
     assert caller.outcome == 200
     assert pbx.sides[0].number == "desk"
+
+
+def to_name(world: World) -> str:
+    uri = destinations.set_sip_uri(world.conn, "alice", "sip:desk@pbx.example:5080")
+    return f"sip:{uri}"
+
+
+def test_a_sip_uri_with_a_name_is_looked_up(world: World) -> None:
+    _, north = with_did(world)
+    world.names["pbx.example"] = "10.0.7.7"
+    pbx = Agent(world, ("10.0.7.7", 5080))
+    route(world, to_name(world))
+    caller = north.call(NEW_YORK)
+    talk(world, caller, 10)
+    assert caller.outcome == 200
+    assert str(pbx.sides[0].request.request_uri) == "sip:desk@pbx.example:5080"
+    assert world.looked_up == ["pbx.example"]
+
+
+def test_a_name_that_has_no_address_is_said_and_failed_over(world: World) -> None:
+    alice, north = with_did(world)
+    route(world, to_name(world))
+    caller = north.call(NEW_YORK)
+    world.finish()
+    assert caller.outcome == 503
+    assert world.cdr()["detail"] == "no address for pbx.example"
+    route(world, failover_unreachable="account:alice")
+    second = north.call(NEW_YORK)
+    talk(world, second, 5)
+    assert (second.outcome, len(alice.sides)) == (200, 1)
+
+
+def test_who_gives_up_while_a_name_is_looked_up_calls_nobody(world: World) -> None:
+    _, north = with_did(world)
+    world.names["pbx.example"] = "10.0.7.7"
+    world.name_s = 5.0
+    pbx = Agent(world, ("10.0.7.7", 5080))
+    route(world, to_name(world))
+    caller = north.call(NEW_YORK)
+    world.run(1)
+    caller.cancel()
+    world.finish()
+    assert (caller.outcome, len(pbx.sides)) == (487, 0)
+
+
+def test_nobody_waits_for_ever_for_a_name(world: World) -> None:
+    _, north = with_did(world)
+    world.name_s = 10_000.0
+    route(world, to_name(world), ring_s=20)
+    caller = north.call(NEW_YORK)
+    world.run(25)
+    assert caller.outcome == 408
+    world.finish()
+
+
+def test_names_that_strangers_write_are_not_looked_up(world: World) -> None:
+    alice, _ = with_did(world)
+    alice.register(contact="<sip:alice@evil.example>")
+    world.run(2)
+    north = world.agents[("10.0.0.9", 5060)]
+    caller = north.call(NEW_YORK)
+    talk(world, caller, 5)
+    assert caller.outcome == 200
+    assert world.looked_up == []
 
 
 def test_a_forwarded_call_is_charged_as_an_outgoing_call_beside_the_incoming_one(
@@ -164,7 +229,6 @@ def test_zero_balance_blocks_forwards_of_flat_dids_too(world: World) -> None:
         ("sys:hangup", 603, 21, Reason.SYSTEM_HANGUP),
         ("sys:noservice", 480, 31, Reason.SYSTEM_NO_SERVICE),
         ("sys:disconnected", 404, 1, Reason.SYSTEM_DISCONNECTED),
-        ("sys:echo", 480, 31, Reason.SYSTEM_NO_SERVICE),  # it has no echo
         ("none:", 404, 1, Reason.NO_DESTINATION),
     ],
 )
@@ -329,6 +393,55 @@ def test_a_forward_in_a_ring_group_is_charged_if_it_answers(world: World) -> Non
     talk(world, caller, 59)
     assert caller.outcome == 200
     assert [cdr["cost"] for cdr in world.cdrs()] == [DID_PER_MINUTE, VALUE_PER_MINUTE, 0]
+
+
+@pytest.mark.parametrize("plan", [refuses(503), refuses(408), is_silent])
+def test_a_forward_in_a_ring_group_goes_by_the_next_carrier_where_the_first_one_fails(
+    world: World, plan: Plan
+) -> None:
+    alice, north = with_did(world)
+    alice.plan = rings()
+    for priority, name in ((20, "east"), (30, "south")):
+        world.carrier(name, ("10.0.0.7", 5000 + priority), priority=priority)
+    east, south = (Agent(world, ("10.0.0.7", port)) for port in (5020, 5030))
+    north.plan = east.plan = plan
+    south.plan = answers(answer_s=2)
+    group(world, Member("account:alice"), Member(forward(world)))
+    caller = north.call(NEW_YORK)
+    talk(world, caller, 59)
+    assert caller.outcome == 200
+    assert [len(one.sides) for one in (east, south)] == [1, 1]
+    assert (alice.sides[0].outcome, len(alice.sides)) == (487, 1)
+    incoming, forwarded = world.cdrs()
+    assert (forwarded["carrier"], forwarded["cost"]) == ("south", VALUE_PER_MINUTE)
+    assert incoming["cost"] == DID_PER_MINUTE
+
+
+def test_who_is_busy_by_one_carrier_is_not_called_by_the_next(world: World) -> None:
+    alice, north = with_did(world)
+    world.carrier("south", ("10.0.0.7", 5060), priority=20)
+    south = Agent(world, ("10.0.0.7", 5060))
+    north.plan = refuses(486)
+    alice.plan = answers(answer_s=9)
+    group(world, Member("account:alice"), Member(forward(world)))
+    caller = north.call(NEW_YORK)
+    talk(world, caller, 5)
+    assert (caller.outcome, len(south.sides)) == (200, 0)
+    assert [cdr["cost"] > 0 for cdr in world.cdrs()] == [True, False]
+
+
+def test_a_carrier_that_rings_is_left_to_ring(world: World) -> None:
+    alice, north = with_did(world)
+    world.carrier("south", ("10.0.0.7", 5060), priority=20)
+    south = Agent(world, ("10.0.0.7", 5060))
+    north.plan = alice.plan = rings()
+    group(world, Member("account:alice"), Member(forward(world)))
+    caller = north.call(NEW_YORK)
+    world.run(20)
+    assert len(south.sides) == 0
+    caller.cancel()
+    world.finish()
+    assert [side.outcome for side in north.sides] == [487, 487]
 
 
 def test_a_member_with_a_delay_rings_later(world: World) -> None:

@@ -73,3 +73,38 @@ def test_the_audit_finds_a_carriers_cost_that_is_not_that_of_the_talk(world: Wor
     world.conn.execute("UPDATE call SET carrier_cost = 1")
     (fault,) = ledger.check(world.conn)
     assert fault == f"CDR of call c1 says that its carrier took 1, its talk costs {CENT // 2 + 7}"
+
+
+def test_of_a_call_to_a_did_that_is_forwarded_the_forward_bears_what_its_carrier_took(
+    tmp_path: Path,
+) -> None:
+    """Three legs: out to the DID, in, and out again; one carrier was asked."""
+    world = World(tmp_path / "host.sqlite")
+    account = world.account(USD)
+    world.authorize(
+        "c1",
+        leg(account),
+        leg(account)._replace(leg=1, direction="in"),
+        leg(account)._replace(leg=2),
+    )
+    answered(world)
+    world.settle("c1", 60_000)
+    took = [(cdr["direction"], cdr["carrier_cost"]) for cdr in world.cdrs("c1")]
+    assert took == [("out", None), ("in", None), ("out", CENT // 2 + 7)]
+    world.sound()
+
+
+def test_of_two_forwards_that_rang_the_one_that_answered_bears_it(tmp_path: Path) -> None:
+    world = World(tmp_path / "host.sqlite")
+    account = world.account(USD)
+    world.authorize(
+        "c1",
+        leg(account)._replace(direction="in"),
+        leg(account)._replace(leg=1),
+        leg(account)._replace(leg=2),
+    )
+    world.charging.answered(world.conn, world.now, "c1", "north", NORTH, drop=(2,))
+    world.settle("c1", 60_000)
+    took = [(cdr["leg"], cdr["carrier_cost"], cdr["margin"]) for cdr in world.cdrs("c1")]
+    assert took == [(0, None, None), (1, CENT // 2 + 7, CENT - CENT // 2 - 7), (2, None, None)]
+    world.sound()

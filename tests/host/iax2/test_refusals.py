@@ -11,8 +11,9 @@ from firmware.wire.iax2 import Ended, Format
 from host.charging.values import Reason
 from host.iax2.causes import REFUSALS
 from host.numbering import provisioning
+from host.numbering.emergencies import set_emergency
 from host.sip.status import REFUSALS as SIP_REFUSALS
-from tests.host.iax2.world import NUMBER, Iax2Phone, Iax2World
+from tests.host.iax2.world import MONTREAL, NUMBER, Iax2Phone, Iax2World
 from tests.host.sip.agents import Agent, refuses, rings
 from tests.host.sip.world import DID, Where
 
@@ -63,11 +64,16 @@ REFUSED: list[tuple[Reason, Callable[[Iax2World], None], str, dict[str, Any]]] =
     (Reason.ONE_NUMBER, nothing, NUMBER, {"calls_to_one_number": 0}),
     (Reason.POP_MISMATCH, other_pop, DID, {}),
     (Reason.NOT_REGISTERED, unregistered, DID, {}),
+    (Reason.RESTRICTED, nothing, NUMBER, {"networks": "10.9.9.9"}),
+    (Reason.RESTRICTED, nothing, NUMBER, {"pops": "montreal"}),
+    (Reason.RESTRICTED, nothing, NUMBER, {"networks": "10.0.1.0/24", "pops": "montreal"}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("reason", "prepare", "number", "account"), REFUSED, ids=[r[0].name for r in REFUSED]
+    ("reason", "prepare", "number", "account"),
+    REFUSED,
+    ids=[" ".join((r[0].name, *r[3])) for r in REFUSED],
 )
 def test_each_refusal_has_its_cause_and_the_cdr_of_the_same_call_over_sip(
     worlds: Callable[..., Iax2World],
@@ -299,3 +305,79 @@ def test_early_media_of_the_carrier_is_heard(world: Iax2World) -> None:
     world.run(1)
     alice.hang_up(call)
     world.finish()
+
+
+@pytest.mark.parametrize("bounds", [{"networks": "10.9.9.9"}, {"pops": "montreal"}])
+def test_who_may_not_use_this_place_cannot_register_there(
+    world: Iax2World, bounds: dict[str, Any]
+) -> None:
+    alice, _ = cast(world)
+    provisioning.set_account(world.conn, "alice", **bounds)
+    assert alice.register().cause, "refused"
+    over_sip = Agent(world, ("10.0.1.9", 5062), "alice")
+    over_sip.register()
+    world.run(2)
+    assert [answer.status for answer in over_sip.registered] == [403]
+    provisioning.set_account(world.conn, "alice", networks=PHONE[0], pops="default")
+    assert alice.register().refresh_s
+    world.finish()
+
+
+def test_a_phone_rings_over_iax2_where_it_is_registered_at_the_pop_of_the_did(
+    world: Iax2World,
+) -> None:
+    """Page: the registration server and the POP of the DID must match."""
+    alice, north = cast(world)
+    world.did("alice", pop="montreal")
+    assert alice.register().refresh_s
+    refused = north.call(DID)
+    world.run(2)
+    assert refused.outcome == SIP_REFUSALS[Reason.POP_MISMATCH][0]
+    assert not alice.calls
+    assert world.cdr()["reason"] == Reason.POP_MISMATCH.value
+    there = Iax2Phone(world, ("10.0.1.3", 4570), "alice")
+    there.home = MONTREAL
+    assert there.register().refresh_s
+    side = north.call(DID)
+    side.on_answer = lambda s: world.at(5, s.bye)
+    world.finish()
+    assert side.outcome == 200
+    assert (len(there.calls), len(alice.calls)) == (1, 0)
+
+
+def test_an_emergency_call_passes_where_the_host_is_overloaded(world: Iax2World) -> None:
+    alice, _ = cast(world, dial_rules="9=")
+    set_emergency(world.conn, "911", "north")
+    world.host.sip.overloaded = True
+    ordinary, urgent = alice.call(), alice.call("9911")
+    world.run(2)
+    assert alice.story(ordinary) == ["ended 42 Overload"]
+    assert alice.story(urgent)[-1] == "answered"
+    alice.hang_up(urgent)
+    world.finish()
+    assert world.cdr()["callee"] == "911"
+
+
+def test_the_codecs_of_an_account_hold_over_iax2_too(world: Iax2World) -> None:
+    alice, north = cast(world, codecs="PCMA")
+    call = alice.call()
+    world.run(2)
+    assert alice.story(call)[0] == "accepted ALAW"
+    alice.hang_up(call)
+    provisioning.set_account(world.conn, "alice", codecs="G722")
+    refused = alice.call()
+    world.finish()
+    assert alice.story(refused) == ["ended 65 Unable to negotiate codec"]
+    assert len(north.sides) == 1
+    assert world.cdrs()[-1]["reason"] == Reason.CODEC.value
+
+
+def test_a_phone_is_called_over_iax2_with_the_codecs_of_its_account(world: Iax2World) -> None:
+    alice, north = cast(world, codecs="PCMA")
+    world.did("alice")
+    assert alice.register().refresh_s
+    side = north.call(DID)
+    side.on_answer = lambda s: world.at(3, s.bye)
+    world.finish()
+    assert side.outcome == 200
+    assert alice.calls[0].new.capability == Format.ALAW

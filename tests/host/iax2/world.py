@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from firmware.wire import rtp
@@ -36,6 +37,7 @@ from host.iax2.server import Iax2Server
 from host.iax2.sockets import RtpPort
 from host.main import Host
 from host.media.bridge import Bridge, Ground
+from host.media.echo import Echoes
 from host.numbering import provisioning
 from host.numbering.iax2_access import allow_iax2
 from host.numbering.values import Carrier
@@ -126,6 +128,12 @@ class Iax2World(World):
             clock=host.enter,
             flush=host.flush,
             refuses=host.refuses_calls,
+        )
+        host.echoes = Echoes(
+            MEDIA,
+            lambda receive: self.ports.open(SimpleNamespace(receive=receive)),  # type: ignore[arg-type]
+            host.control,
+            host.enter,
         )
         self.iax2_lines = {
             where: host.iax2.add_line(

@@ -32,7 +32,7 @@ def test_a_range_ends_with_a_line_that_counts() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert line.startswith("4 seeds, ")
     assert "every promise kept" in line
-    for kind in (*faults.KINDS, faults.KILL):
+    for kind in (*faults.KINDS, faults.KILL, *faults.REACHED):
         assert kind in line
 
 
@@ -52,7 +52,7 @@ def test_the_same_seeds_are_the_same_run_on_one_core_or_two() -> None:
 def test_a_failure_says_what_broke_and_how_to_repeat_it() -> None:
     done = simulate("--seed", "1", "--seeds", "2", "--plant", "late-fee")
     assert done.returncode == 1
-    assert "nobody asked for the fee late" in done.stdout
+    assert "late fee: " in done.stdout
     assert "loopstart-host simulate --seed 1 --plant late-fee" in done.stdout
     assert "FAILED" in done.stdout.splitlines()[-1]
 
@@ -64,8 +64,14 @@ def test_an_unknown_plant_is_wrong_usage() -> None:
 
 
 def test_a_kind_that_never_occurred_fails_the_run() -> None:
-    totals = runs.Totals(injected=Counter(dict.fromkeys((*faults.KINDS, faults.KILL), 1)))
+    totals = runs.Totals(
+        injected=Counter(dict.fromkeys((*faults.KINDS, faults.KILL), 1)),
+        reached=Counter(dict.fromkeys(faults.REACHED, 1)),
+    )
     assert totals.sound
+    totals.reached["suspensions"] = 0
+    assert totals.never == ["suspensions"]
+    totals.reached["suspensions"] = 1
     totals.injected["disk full"] = 0
     assert not totals.sound
     assert totals.never == ["disk full"]

@@ -19,19 +19,26 @@ pytestmark = pytest.mark.sqlite_only(reason="its crashes are copies of files")
 
 SLICE = 60
 PARTS = 4
-FOUND_WITHIN = {"double-settle": 25, "lost-hold": 3, "late-fee": 3, "unrefunded-hold": 3}
-"""Seeds within which each planted mistake is found."""
+FOUND_WITHIN = {
+    "double-settle": (25, "nobody asked for the fee again"),
+    "lost-hold": (3, "has 0 held"),
+    "late-fee": (3, "late fee: "),
+    "late-month": (3, "late fee: month "),
+    "double-month": (3, "beside the fee of that month"),
+    "unrefunded-hold": (3, "but the call is over"),
+}
+"""Seeds within which each planted mistake is found, and words of the check that finds it."""
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_every_promise_holds_under_every_fault(part: int) -> None:
-    injected = dict.fromkeys(faults.KINDS, 0)
+    injected = dict.fromkeys((*faults.KINDS, *faults.REACHED), 0)
     calls = 0
     for seed in range(1 + part, SLICE + 1, PARTS):
         outcome = run_seed(seed)
         assert outcome.broken == "", f"loopstart-host simulate --seed {seed}: {outcome.broken}"
         calls += outcome.calls
-        for kind, count in outcome.injected.items():
+        for kind, count in (outcome.injected | outcome.reached).items():
             injected[kind] += count
     assert calls > 80 * SLICE / PARTS
     assert [kind for kind, count in injected.items() if not count] == []
@@ -39,10 +46,13 @@ def test_every_promise_holds_under_every_fault(part: int) -> None:
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_mistake_is_found(plant: str) -> None:
-    for seed in range(1, FOUND_WITHIN[plant] + 1):
-        if run_seed(seed, plant).broken:
+    within, words = FOUND_WITHIN[plant]
+    for seed in range(1, within + 1):
+        broken = run_seed(seed, plant).broken
+        if broken:
+            assert words in broken, f"loopstart-host simulate --seed {seed} --plant {plant}"
             return
-    raise AssertionError(f"{plant} was not found in {FOUND_WITHIN[plant]} seeds")
+    raise AssertionError(f"{plant} was not found in {within} seeds")
 
 
 def test_every_plant_has_its_number_of_seeds() -> None:

@@ -23,6 +23,7 @@ from host.charging import ledger
 from host.charging.service import Charging
 from host.charging.values import USD, Money, Now
 from host.main import Host
+from host.media.echo import Echoes
 from host.media.session import MediaSessions
 from host.numbering import provisioning
 from host.numbering.directory import Directory
@@ -203,6 +204,7 @@ class SimHost(Host):
         self.control = CallControl(timers, self.rules_off)
         self.sim_relay = SimRelay(world)
         self.sessions = MediaSessions(self.sim_relay, self._rewritten)  # type: ignore[arg-type]
+        self.echoes = Echoes(RELAY, lambda receive: None, self.control, self.clock)
         self.authenticator = Authenticator(
             settings.sip, self.directory, self.registrar, b"secret of 16 octets and more"
         )
@@ -220,12 +222,19 @@ class SimHost(Host):
             clock=self.clock,
             carry_out=self._carry_out,
             changed=self.rearm,
+            find_name=self._find_name,
         )
 
     def open_flow(self, transport: str, address: str, port: int, pop: str | None) -> Any:
         listeners = self.settings.listeners
         chosen = next((x for x in listeners if pop is None or x.pop == pop), listeners[0])
         return SimFlow(self._world, chosen, (address, port), transport != "udp")
+
+    def _find_name(self, name: str, found: Callable[[str | None], None]) -> None:
+        """The resolver: `World.names`, after `name_s` seconds."""
+        world = self._world
+        world.looked_up.append(name)
+        world.at(world.name_s, lambda: found(world.names.get(name)))
 
     def _now(self) -> Now:
         ms = round(self._world.now * 1000)
@@ -267,6 +276,9 @@ class World:
         self.link = LINKS[link] if isinstance(link, str) else link
         self.wire: list[tuple[float, Where, Where, bytes]] = []
         self.agents: dict[Where, Any] = {}
+        self.names: dict[str, str] = {}
+        self.name_s = 0.05
+        self.looked_up: list[str] = []
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self.listeners = {

@@ -180,7 +180,7 @@ def test_an_emergency_call_passes_and_its_record_is_written_later(
     assert (cdr["cost"], cdr["carrier"], cdr["disposition"]) == (0, "rescue", "answered")
     assert 18_000 < cdr["talk_ms"] < 20_000
     assert 0 < cdr["answered_utc_ms"] - cdr["started_utc_ms"] < 2_000
-    assert not world.host.unrecorded
+    assert not world.host.owed
 
 
 @needs_postgres
