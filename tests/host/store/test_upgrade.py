@@ -247,7 +247,11 @@ def test_the_command_tells_what_is_pending_and_does_it(tmp_path: Path) -> None:
     (row,) = json.loads(told.stdout)
     assert (row["store"], row["schema"], row["pending"][0]["schema"]) == ("sqlite", 4, 5)
     done = command("upgrade")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "the store is now at schema 5")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == f"the store is now at schema {SCHEMA_VERSION}"
     assert command("status").returncode == 0
     again = command("upgrade")
-    assert (again.returncode, again.stdout) == (0, "the store is already at schema 5\n")
+    assert (again.returncode, again.stdout) == (
+        0,
+        f"the store is already at schema {SCHEMA_VERSION}\n",
+    )
