@@ -39,6 +39,11 @@ def open_reader(database: str | Path) -> Connection:
 
 def _postgres(url: str, *, read_only: bool) -> Connection:
     # A host on a file has no memory to spare for a client of PostgreSQL.
-    from host.store.postgres import open_postgres
-
+    try:
+        from host.store.postgres import open_postgres
+    except ImportError as error:
+        raise sqlite.StoreError(
+            f"the database is one of PostgreSQL, whose client is missing ({error}): "
+            "run `pip install 'loopstart[postgres]'`"
+        ) from error
     return open_postgres(url, read_only=read_only)

@@ -62,6 +62,8 @@ class _Translated(NamedTuple):
     """Which parameter stands at each place; None: one after the other."""
     numbers: bool
     """It returns the number that the new row was given."""
+    changes: bool
+    """Its count of rows is one of rows that it changed."""
 
 
 @lru_cache(maxsize=1_024)
@@ -86,7 +88,8 @@ def translate(statement: str) -> _Translated:
     if numbers:
         text += " RETURNING id"
     plain = order == list(range(len(order)))
-    return _Translated(text, None if plain else tuple(order), numbers)
+    changes = text.lstrip().startswith(("INSERT", "UPDATE", "DELETE"))
+    return _Translated(text, None if plain else tuple(order), numbers, changes)
 
 
 class PostgresCursor:
@@ -156,7 +159,7 @@ class PostgresConnection:
             sqlite3.OperationalError: the database is gone, busy, or asks for another try.
             sqlite3.Error: anything else.
         """
-        text, order, numbers = translate(statement)
+        text, order, numbers, changes = translate(statement)
         if order is not None:
             parameters = [parameters[index] for index in order]
         try:
@@ -172,7 +175,7 @@ class PostgresConnection:
                 self._reading = statement == "BEGIN"
             if statement == "BEGIN IMMEDIATE":
                 self._conn.execute("SELECT pg_advisory_xact_lock(%s)", (WRITERS_LOCK,))
-            if cursor.rowcount > 0:
+            if changes and cursor.rowcount > 0:
                 self.total_changes += cursor.rowcount
             return PostgresCursor(cursor, numbers)
         except psycopg.Error as error:
@@ -180,7 +183,7 @@ class PostgresConnection:
 
     def executemany(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
         """Run one statement for each row; errors as `execute` has them."""
-        text, order, _ = translate(statement)
+        text, order, _, _ = translate(statement)
         if order is not None:
             rows = [[row[index] for index in order] for row in rows]
         try:

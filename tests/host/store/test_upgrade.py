@@ -208,6 +208,7 @@ def test_a_database_of_a_later_release_is_left_alone(cluster: Cluster) -> None:
             use(url)
 
 
+@pytest.mark.sqlite_only(reason="what a file lacks")
 def test_a_file_says_what_it_lacks_and_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "host.sqlite"
     assert state(path).schema is None
