@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.store import sqlite
-from host.store.opening import is_postgres
+from host.store.opening import is_postgres, open_writer
 from host.store.sqlite import StoreError
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
@@ -58,8 +58,6 @@ def upgrade(database: str | Path) -> StoreState:
     before = state(database)
     if is_postgres(database) and before.schema is not None:
         return _upgrade_postgres(str(database), before)
-    from host.store.opening import open_writer
-
     open_writer(database).close()
     return before
 

@@ -130,9 +130,12 @@ class ServerTransaction:
         """The request came again."""
         if self.interval_s and self.state is State.PROCEEDING:
             self._layer.clock.stop_retry(self)
-            self._answer = response_to(self.request, 100).to_bytes()
+            self._answer = self._trying()
         if self._answer and self.state is not State.ACCEPTED:
             self._layer.out.append((self._answer, flow))
+
+    def _trying(self) -> bytes:
+        return response_to(self.request, 100).to_bytes()
 
     @property
     def answer(self) -> bytes:
@@ -160,11 +163,10 @@ class ServerTransaction:
         """Timer G, the repetition of a 2xx, or the 100 that nothing else came before."""
         layer = self._layer
         if self.state is State.PROCEEDING:
-            self._answer = response_to(self.request, 100).to_bytes()
-            layer.out.append((self._answer, self.flow))
-            return
+            self._answer = self._trying()
+        else:
+            layer.clock.retry(self, min(interval_s * 2, layer.timers.t2_s), now)
         layer.out.append((self._answer, self.flow))
-        layer.clock.retry(self, min(interval_s * 2, layer.timers.t2_s), now)
 
     def on_limit(self, now: float) -> Event | None:
         """Timer H, or 64*T1 after a 2xx."""
