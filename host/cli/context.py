@@ -46,7 +46,7 @@ class Context:
     @contextlib.contextmanager
     def store(self) -> Iterator[Connection]:
         """The store for writing, made ready at its first use; no transaction is open."""
-        with _sentences(), contextlib.closing(open_writer(self.settings.database)) as conn:
+        with sentences(), contextlib.closing(open_writer(self.settings.database)) as conn:
             seed(conn)
             yield conn
 
@@ -57,7 +57,7 @@ class Context:
         if not is_postgres(database) and not Path(database).exists():
             with self.store():
                 pass
-        with _sentences(), contextlib.closing(open_reader(database)) as conn:
+        with sentences(), contextlib.closing(open_reader(database)) as conn:
             yield conn
 
 
@@ -74,7 +74,8 @@ def rows_of(conn: Connection, query: str, values: Any = ()) -> list[Row]:
 
 
 @contextlib.contextmanager
-def _sentences() -> Iterator[None]:
+def sentences() -> Iterator[None]:
+    """What fails within ends the command with a sentence, not a traceback."""
     try:
         yield
     except DeckError as error:

@@ -7,9 +7,8 @@ from typing import Any
 
 import typer
 
-from host.cli.context import Context
-from host.cli.output import fail, show
-from host.store.sqlite import StoreError
+from host.cli.context import Context, sentences
+from host.cli.output import show
 from host.store.upgrading import StoreState, state, upgrade
 
 store = typer.Typer(
@@ -25,10 +24,8 @@ store = typer.Typer(
 def store_status(ctx: typer.Context) -> None:
     """Which schema the store has, and which steps lead to the one that this program needs."""
     env: Context = ctx.obj
-    try:
+    with sentences():
         found = state(env.settings.database)
-    except StoreError as error:
-        fail(str(error))
     _show(found, as_json=env.json)
     if found.schema != found.newest:
         raise typer.Exit(1)
@@ -42,10 +39,8 @@ def store_status(ctx: typer.Context) -> None:
 def store_upgrade(ctx: typer.Context) -> None:
     """Bring the store to the newest schema, in one transaction; stop the hosts on it first."""
     env: Context = ctx.obj
-    try:
+    with sentences():
         before = upgrade(env.settings.database)
-    except StoreError as error:
-        fail(str(error))
     if env.json:
         _show(replace(before, schema=before.newest, pending=()), as_json=True)
         return

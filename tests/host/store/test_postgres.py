@@ -5,11 +5,7 @@ A cluster of its own, in a folder of its own, is started for these tests and end
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,50 +21,22 @@ from host.store.postgres import PostgresConnection, open_postgres, translate, wi
 from host.store.sqlite import StoreError
 from tests.host.charging import world
 from tests.host.charging.world import CENT, UTC_0, World, channels, leg, one_number
-
-_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-needs_postgres = pytest.mark.skipif(
-    not _PROGRAMS or os.geteuid() != 0,
-    reason="needs Debian's postgresql, and root to run it as its own user",
-)
-
-
-def _as_its_user(folder: Path, *command: str) -> None:
-    subprocess.run(
-        ["runuser", "-u", "postgres", "--", *command],
-        cwd=folder,
-        check=True,
-        timeout=60,
-        stdout=subprocess.DEVNULL,
-    )
+from tests.host.store.clusters import Cluster, needs_postgres
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The start of a connection string; the name of a database is to follow."""
-    folder = Path(tempfile.mkdtemp(prefix="loopstart-pg-"))
-    shutil.chown(folder, "postgres")
-    programs, data = _PROGRAMS[0], folder / "data"
-    _as_its_user(folder, str(programs / "initdb"), "-D", str(data), "-A", "trust", "-E", "UTF8")
-    pg_ctl = (str(programs / "pg_ctl"), "-D", str(data), "-w")
-    # A socket in the folder and no network; these tests are not about durability.
-    options = f"-c listen_addresses='' -k {folder} -c fsync=off"
-    _as_its_user(folder, *pg_ctl, "-o", options, "-l", str(folder / "log"), "start")
+def cluster() -> Iterator[Cluster]:
+    own = Cluster()
     try:
-        yield f"host={folder} user=postgres dbname="
+        yield own
     finally:
-        _as_its_user(folder, *pg_ctl, "-m", "immediate", "stop")
-        shutil.rmtree(folder)
+        own.remove()
 
 
 @pytest.fixture
-def url(cluster: str, request: pytest.FixtureRequest) -> str:
+def url(cluster: Cluster) -> str:
     """A database with nothing in it."""
-    name = "t" + "".join(c for c in request.node.name if c.isalnum())[:40].lower()
-    administrator = PostgresConnection(f"{cluster}postgres")
-    administrator.execute(f"CREATE DATABASE {name}")
-    administrator.close()
-    return cluster + name
+    return cluster.database()
 
 
 def _world(url: str, monkeypatch: pytest.MonkeyPatch) -> World:
