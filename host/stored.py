@@ -191,17 +191,13 @@ class StoredCalls:
         now, call = self._now(), command.call
         owed = tuple(self.owed.get(call.id, ()))
 
-        def settle_owed(conn: Any) -> Any:
+        def settle(conn: Any) -> Any:
             for note in owed:
                 note(conn)
             return self.charging.settle(conn, now, call.id, command.talk_ms, command.ending)
 
         self.writer.submit(
-            settle_owed
-            if owed
-            else lambda conn: self.charging.settle(
-                conn, now, call.id, command.talk_ms, command.ending
-            ),
+            settle,
             lambda result: self._settled(command, result),
             SETTLE,
         )
