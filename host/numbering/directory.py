@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from host.charging.values import BilledLeg, Limit, Money, Reason, Refusal, Rule, Tariff
 from host.numbering.bounds import COLUMNS, may_call, read_bounds, route_of
 from host.numbering.e164 import normalise, plain, ruled
+from host.numbering.gaps import Gaps, read_gap
 from host.numbering.incoming import Did, read_did, read_forward, read_group, read_sip_uri
 from host.numbering.least_cost import order
 from host.numbering.rates import Rate, Rates
@@ -121,6 +122,7 @@ class Directory:
         self._accounts: _Cache[Account] = _Cache(_ACCOUNTS)
         self._carriers: _Cache[Carrier] = _Cache(_ACCOUNTS)
         self._dids: _Cache[Did] = _Cache(_NUMBERS)
+        self._gaps = Gaps(_NUMBERS)
         self._numbers: _Cache[tuple[str, ...]] = _Cache(_NUMBERS)
         self._plans: _Cache[OutgoingPlan | Refusal] = _Cache(_NUMBERS)
         """Plans of calls to the outside, by account and what it dialled."""
@@ -261,8 +263,10 @@ class Directory:
         we know. `caller` decides what a toll-free number costs, and which filter applies.
         """
         self._refresh()
-        called = normalise(number) or normalise("+" + number) or ""
-        did = self._dids.get(called, lambda: read_did(self._conn, called))
+        called = normalise(number) or normalise("+" + number)
+        if called is None or called in self._gaps:
+            return None
+        did = self._dids.get(called, lambda: self._did(called))
         if did is None:
             return None
         if did.account_id is None:
@@ -331,7 +335,8 @@ class Directory:
 
     def rate(self, route: Route, number: str) -> Rate | None:
         """The longest prefix of `number` (E.164) in the deck of one route, if it is offered."""
-        self._refresh()
+        if not self._refreshed_by_user:
+            self.refresh()
         return self._rates.find(route, number.removeprefix("+"))
 
     def _choose_rate(self, account: Account, route: Route, number: str) -> Rate | None:
@@ -382,6 +387,7 @@ class Directory:
             self._places,
         ):
             cache.clear()
+        self._gaps.clear()
         self._in_order = tuple(
             _carrier(row)
             for row in self._conn.execute(_CARRIER + " WHERE enabled = 1 ORDER BY priority, name")
@@ -438,6 +444,14 @@ class Directory:
             below_cost=bool(row[25]),
             bounds=read_bounds(self._conn, (row[0], row[1]), row[26:]),
         )
+
+    def _did(self, number: str) -> Did | None:
+        did = read_did(self._conn, number)
+        if did is None:
+            gap = read_gap(self._conn, number)
+            if gap is not None:
+                self._gaps.add(*gap)
+        return did
 
     def _carrier_from(self, address: str, port: int, iax2: bool) -> Carrier | None:
         row = self._conn.execute(

@@ -67,12 +67,15 @@ class RateIndex:
         return len(self._starts)
 
     def find(self, digits: str) -> Found | None:
-        """The longest prefix of `digits` (1 to 15 of them); None: none, or it is not offered.
+        """The longest prefix of `digits`, of which 15 count; None: none, or it is not offered.
 
         Raises:
             TooShort: rates differ by digits that would come after the last one.
         """
-        number = int((digits + _PADDING)[:MAX_DIGITS])
+        try:
+            number = int(digits) * _SPAN[len(digits)]
+        except IndexError:
+            number = int(digits[:MAX_DIGITS])
         begins, begin = self._begins, number // _BEGIN
         piece = bisect_right(self._starts, number, begins[begin], begins[begin + 1]) - 1
         if piece < 0:

@@ -61,16 +61,16 @@ class _Table:
         self._conn = conn
         self.deck = deck
         self._route = route
-        self._index = read_index(conn, deck, route)
+        self.look_up = read_index(conn, deck, route).find
 
     def find(self, digits: str) -> Found | None:
         """As `RateIndex.find`, whatever the number's length."""
         try:
-            return self._index.find(digits)
+            return self.look_up(digits)
         except TooShort:
-            return self._find_short(digits)
+            return self.find_short(digits)
 
-    def _find_short(self, digits: str) -> Found | None:
+    def find_short(self, digits: str) -> Found | None:
         """A number that a longer prefix begins with: the rates themselves are asked."""
         candidates: list[str | None] = list(prefixes(digits[:MAX_DIGITS]))
         candidates += [None] * (MAX_DIGITS - len(candidates))
@@ -123,7 +123,10 @@ class Rates:
         table = self._prices.get(route)
         if table is None or not digits:
             return None
-        found = table.find(digits)
+        try:
+            found = table.look_up(digits)  # all calls come this way: one step less
+        except TooShort:
+            found = table.find_short(digits)
         if found is None:
             return None
         length, tariff, carriers = found

@@ -509,6 +509,8 @@ def accept_timer(response: Response) -> session_timer.Agreement | None:
 
 def unsupported(request: Request) -> list[str]:
     """Option tags that the peer requires and we do not know (RFC 3261, 8.2.2.3)."""
+    if "Require" not in request.headers.fields:
+        return []
     return [option for option in request.headers.get_all("Require") if option.lower() != "timer"]
 
 

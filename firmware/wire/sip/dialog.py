@@ -57,8 +57,8 @@ class Dialog:
         self.local_cseq = local_cseq
         self.remote_cseq = remote_cseq
         self.early = early
-        self._from = f"{local_uri};tag={local_tag}" if local_tag else str(local_uri)
-        self._to = f"{remote_uri};tag={remote_tag}" if remote_tag else str(remote_uri)
+        self._from = self._to = ""
+        """As our requests write them, made for the first one."""
 
     @staticmethod
     def uas(request: Request, response: Response) -> Dialog:
@@ -165,6 +165,9 @@ class Dialog:
         body: bytes,
         content_type: str | None,
     ) -> Request:
+        if not self._from:
+            self._from = _with_tag(self.local_uri, self.local_tag)
+            self._to = _with_tag(self.remote_uri, self.remote_tag)
         target = self.remote_target
         uri = str(target) if not target.headers else str(target).partition("?")[0]
         fields = {
@@ -219,6 +222,10 @@ class Dialog:
         self.refresh_target(response)
         self.route_set = _route_set(response)[::-1]
         self.early = False
+
+
+def _with_tag(uri: NameAddr, tag: str) -> str:
+    return f"{uri};tag={tag}" if tag else str(uri)
 
 
 def _target(message: Message, request: Request | None) -> SipUri:

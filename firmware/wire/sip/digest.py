@@ -117,23 +117,19 @@ def _parse_fields(value: str) -> dict[str, str]:
     return fields
 
 
-_PLAIN = re.compile(r'\s*([A-Za-z]+)=(?:"([^"\\]*)"|([A-Za-z0-9._+-]+))\s*(,|$)')
+_PLAIN = r'\s*([A-Za-z]+)=(?:"([^"\\]*)"|([A-Za-z0-9._+-]+))\s*'
 """One parameter as nearly all clients write it: no escapes, no odd blanks."""
+_ONE_PLAIN = re.compile(_PLAIN)
+_ALL_PLAIN = re.compile(f"(?:{_PLAIN},)*{_PLAIN}")
 
 
 def _plain_fields(text: str) -> dict[str, str] | None:
     """The parameters when all are plain and differ; None where the whole grammar is needed."""
-    fields: dict[str, str] = {}
-    position = 0
-    match = _PLAIN.match
-    while (found := match(text, position)) is not None:
-        name, quoted, token, comma = found.groups()
-        fields[name.lower()] = token if quoted is None else quoted
-        position = found.end()
-        if not comma:
-            whole = position == len(text) and len(fields) == text.count(",") + 1
-            return fields if whole and len(fields) <= MAX_PARAMS else None
-    return None
+    if _ALL_PLAIN.fullmatch(text) is None:
+        return None
+    found = _ONE_PLAIN.findall(text)
+    fields = {name.lower(): token or quoted for name, quoted, token in found}
+    return fields if len(fields) == len(found) <= MAX_PARAMS else None
 
 
 def _closing_quote(text: str, opening: int) -> int:

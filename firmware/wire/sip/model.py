@@ -109,7 +109,11 @@ class Message:
         parsed = self.headers.parsed
         value: list[NameAddr] | None = parsed.get("Contact")
         if value is None:
-            value = [NameAddr.parse(part) for part in self.headers.get_all("Contact")]
+            fields = self.headers.fields.get("Contact", ())
+            if len(fields) == 1 and "," not in fields[0]:
+                value = [NameAddr.parse(fields[0])]
+            else:
+                value = [NameAddr.parse(part) for part in self.headers.get_all("Contact")]
             parsed["Contact"] = value
         return value
 

@@ -174,17 +174,19 @@ def _check(message: Request | Response, limits: Limits) -> None:
     """
     headers = message.headers
     fields = headers.fields
-    for name in _MANDATORY:
-        if name not in fields:
-            raise SipPeerError(400, f"Missing {name}")
-    if not fields["Call-ID"][0]:
+    try:
+        vias, from_, to = fields["Via"], fields["From"][0], fields["To"][0]
+        call_id, cseq_text = fields["Call-ID"][0], fields["CSeq"][0]
+    except KeyError:
+        absent = next(name for name in _MANDATORY if name not in fields)
+        raise SipPeerError(400, f"Missing {absent}") from None
+    if not call_id:
         raise SipPeerError(400, "Empty Call-ID")
-    vias = fields["Via"]
     # What the accessors of `Message` would remember, put there without asking each of them.
     parsed = headers.parsed
-    parsed["CSeq"] = cseq = parse_cseq(fields["CSeq"][0])
-    parsed["From"] = parse_name_addr(fields["From"][0])
-    parsed["To"] = parse_name_addr(fields["To"][0])
+    parsed["CSeq"] = cseq = parse_cseq(cseq_text)
+    parsed["From"] = parse_name_addr(from_)
+    parsed["To"] = parse_name_addr(to)
     if len(vias) == 1 and "," not in vias[0]:
         parsed["Via"] = parse_via(vias[0])
     else:

@@ -23,6 +23,7 @@ from firmware.wire.sip.events import (
     TimedOut,
 )
 from firmware.wire.sip.model import Message, Request, Response, response_to
+from firmware.wire.sip.params import TOKEN
 from firmware.wire.sip.parser import parse
 from firmware.wire.sip.server import ServerTransaction
 from firmware.wire.sip.states import State
@@ -110,8 +111,10 @@ class TransactionLayer:
         self, request: Request, flow: Flow, now: float, user: object, internal: bool
     ) -> ClientTransaction:
         """Start a client transaction; `internal` ones (CANCEL) tell the user nothing."""
-        branch = request.top_via.branch
-        assert branch is not None, "a request without branch"
+        # Ours, so that it need not be parsed to be read.
+        branch = request.headers.fields["Via"][0].partition(";branch=")[2].partition(";")[0]
+        assert branch, "a request without branch"
+        assert not branch.strip(TOKEN), "a branch that is no token"
         assert branch.startswith(COOKIE), "a branch without cookie"
         key = f"{branch}\n{request.method}"
         assert key not in self._client, "a branch used twice"

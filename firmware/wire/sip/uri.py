@@ -7,7 +7,7 @@ tuples, which cost a third of a frozen dataclass to make.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from firmware.wire.sip.errors import SipPeerError
@@ -30,6 +30,9 @@ _USER_SAFE = "-_.!~*'()&=+$,;?/"
 _PASSWORD_SAFE = "-_.!~*'()&=+$,"
 _URI_ROUTABLE = ("sip", "sips", "tel")
 _MUST_MATCH = ("transport", "user", "ttl", "method", "maddr")
+_RPORT = ("rport", None)
+_TUPLE: Any = tuple.__new__
+"""Makes a named tuple in half the time of calling it."""
 
 
 class SipUri(NamedTuple):
@@ -216,9 +219,9 @@ def parse_name_addr(text: str) -> NameAddr:
         # The common form: a token and nothing else, so that there is nothing to split.
         tag = tail[5:]
         if not tag.strip(TOKEN):
-            base = _parse_whole(text[:end])
-            if not base.params:
-                return NameAddr(base.display, base.uri, (("tag", tag),))
+            display, uri, params = _parse_whole(text[:end])
+            if not params:
+                return _TUPLE(NameAddr, (display, uri, (("tag", tag),)))
     tail = tail.strip()
     if not end or not tail or '"' in tail:
         return _parse_whole(text)
@@ -343,9 +346,9 @@ def parse_via(text: str) -> Via:
         if branch[-6:] == ";rport":
             branch = branch[:-6]
             if not branch.strip(TOKEN):
-                return Via(transport, host, port, (("branch", branch), ("rport", None)))
+                return _TUPLE(Via, (transport, host, port, (("branch", branch), _RPORT)))
         elif not branch.strip(TOKEN):
-            return Via(transport, host, port, (("branch", branch),))
+            return _TUPLE(Via, (transport, host, port, (("branch", branch),)))
     return Via(transport, host, port, parse_params(tail) if semicolon else ())
 
 
