@@ -30,7 +30,7 @@ _USER_SAFE = "-_.!~*'()&=+$,;?/"
 _PASSWORD_SAFE = "-_.!~*'()&=+$,"
 _URI_ROUTABLE = ("sip", "sips", "tel")
 _MUST_MATCH = ("transport", "user", "ttl", "method", "maddr")
-_RPORT = ("rport", None)
+_RPORT: tuple[str, None] = ("rport", None)
 _TUPLE: Any = tuple.__new__
 """Makes a named tuple in half the time of calling it."""
 
@@ -221,7 +221,8 @@ def parse_name_addr(text: str) -> NameAddr:
         if not tag.strip(TOKEN):
             display, uri, params = _parse_whole(text[:end])
             if not params:
-                return _TUPLE(NameAddr, (display, uri, (("tag", tag),)))
+                found: NameAddr = _TUPLE(NameAddr, (display, uri, (("tag", tag),)))
+                return found
     tail = tail.strip()
     if not end or not tail or '"' in tail:
         return _parse_whole(text)
@@ -340,16 +341,20 @@ def parse_via(text: str) -> Via:
     # Not cached as a whole: each transaction has a branch of its own.
     head, semicolon, tail = text.partition(";")
     transport, host, port = _parse_via_head(head)
+    params: Params | None = None
     if tail[:7] == "branch=":
         # The common forms: a branch, with `rport` behind it or without.
         branch = tail[7:]
         if branch[-6:] == ";rport":
             branch = branch[:-6]
             if not branch.strip(TOKEN):
-                return _TUPLE(Via, (transport, host, port, (("branch", branch), _RPORT)))
+                params = ("branch", branch), _RPORT
         elif not branch.strip(TOKEN):
-            return _TUPLE(Via, (transport, host, port, (("branch", branch),)))
-    return Via(transport, host, port, parse_params(tail) if semicolon else ())
+            params = (("branch", branch),)
+    if params is None:
+        params = parse_params(tail) if semicolon else ()
+    via: Via = _TUPLE(Via, (transport, host, port, params))
+    return via
 
 
 @cached
