@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from typing import Any
 
 TIMEOUT_S = 5.0
@@ -48,3 +49,20 @@ def ask(path: str, do: str, **values: Any) -> Any:
     if "error" in answer:
         raise Refused(answer["error"])
     return answer["ok"]
+
+
+def live_pops(registrations: Callable[..., Any]) -> list[tuple[int, str]]:
+    """Number of the account and POP of every live registration; none while the process is away.
+
+    Args:
+        registrations: asks for those of accounts with a higher number than `after`.
+    """
+    found: list[tuple[int, str]] = []
+    after = 0
+    try:
+        while page := registrations(after=after):
+            found += [(one["account_id"], one["pop"]) for one in page]
+            after = page[-1]["account_id"]
+    except (Unreachable, Refused):
+        pass  # it does not run: nobody is registered over TCP
+    return found

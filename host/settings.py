@@ -202,3 +202,8 @@ class Settings:
     log_json: bool = True
     rules_off: tuple[str, ...] = ()
     """Test only: names of `host.charging.values.Rule` that are not enforced."""
+
+    @property
+    def pop_of(self) -> dict[str, str]:
+        """POPs of the listeners, by `address:port` as the store has it of a registration."""
+        return {f"{one.address}:{one.port}": one.pop for one in self.listeners}

@@ -16,7 +16,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from host.api import metrics
 from host.api.services import Services
 from host.api.v1.endpoint import Endpoint
-from host.api.v2 import accounts, calls, decks, numbers, problems
+from host.api.v2 import (
+    accounts,
+    caller_filters,
+    calls,
+    decks,
+    destinations,
+    numbers,
+    pop_mismatches,
+    problems,
+)
 from host.api.v2.operator import Given, Operator
 
 V1_PATH = "/api/v1/rest.php"
@@ -27,6 +36,7 @@ _DESCRIPTION = (
     "`loopstart-host api token add`. Lists come in parts: `next` of one is `after` of the next. "
     "Errors are problem details (RFC 9457) whose `detail` says what to do."
 )
+_PARTS = (accounts, calls, decks, numbers, pop_mismatches, destinations, caller_filters)
 
 figures = APIRouter(tags=["figures"])
 
@@ -74,7 +84,7 @@ def make_app(services: Services) -> FastAPI:
     app.state.services = services
     app.router.routes.append(Route(V1_PATH, Endpoint(services)))
     paths = [(compile_path("/metrics")[0], {"GET"})]
-    for part in (accounts, calls, decks, numbers):
+    for part in _PARTS:
         for route in part.router.routes:
             assert isinstance(route, APIRoute)
             paths.append((compile_path(f"{V2}{route.path}")[0], set(route.methods or ())))

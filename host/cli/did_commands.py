@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -9,8 +10,9 @@ import typer
 from host.cli.account_options import one_of
 from host.cli.context import Context, now, rows_of
 from host.cli.output import fail, say, show, utc
-from host.control_client import Refused, Unreachable, ask
+from host.control_client import ask, live_pops
 from host.numbering import dids, orders, pop_match
+from host.numbering.pop_match import Mismatch
 from host.store.connection import Connection
 
 _To = Annotated[str, typer.Argument(help="account:NAME, fwd:ID, sip:ID, grp:ID, sys:busy, none:")]
@@ -36,9 +38,10 @@ def did_list(
 ) -> None:
     """All DIDs, or one account's; a POP that does not match is shown with where it should be."""
     env: Context = ctx.obj
+    at = _live(env)
     with env.reading() as conn:
         rows = rows_of(conn, _LIST, (account, free))
-        wrong = {one.number: one for one in pop_match.mismatches(conn, registered(env, conn))}
+        wrong = {one.number: one for one in _mismatches(env, conn, at)}
     for row in rows:
         found = wrong.get(str(row["number"]))
         row["pop_mismatch"] = ", ".join(found.registered) if found else ""  # type: ignore[index]
@@ -134,8 +137,9 @@ def did_check(
 ) -> None:
     """DIDs whose POP is not the one that their account is registered to; exit status 1 if any."""
     env: Context = ctx.obj
+    at = _live(env)  # before the transaction: a host that is slow to answer keeps no calls waiting
     with env.writing() as conn:
-        found = pop_match.mismatches(conn, registered(env, conn))
+        found = _mismatches(env, conn, at)
         if fix:
             pop_match.mend(conn, found)
     rows = [{**one._asdict(), "registered": ", ".join(one.registered)} for one in found]
@@ -149,25 +153,14 @@ def did_check(
         raise typer.Exit(1)
 
 
-def registered(env: Context, conn: Connection) -> dict[int, set[str]]:
-    """POPs that accounts are registered at: what the store has of each host, and what the one on
-    this machine says, which knows of those over TCP, too."""
-    at = {f"{one.address}:{one.port}": one.pop for one in env.settings.listeners}
-    found: dict[int, set[str]] = {}
-    for account_id, listener in conn.execute(
-        "SELECT account_id, listener FROM binding WHERE expires_utc_ms > ?", (now().utc_ms,)
-    ):
-        if listener in at:
-            found.setdefault(account_id, set()).add(at[listener])
-    after = 0
-    try:
-        while page := ask(env.settings.control, "registrations", after=after):
-            for one in page:
-                found.setdefault(one["account_id"], set()).add(one["pop"])
-            after = page[-1]["account_id"]
-    except (Unreachable, Refused):
-        pass  # it does not run: nobody is registered over TCP
-    return found
+def _live(env: Context) -> list[tuple[int, str]]:
+    """Who is registered with the host on this machine, and at which POP."""
+    return live_pops(partial(ask, env.settings.control, "registrations"))
+
+
+def _mismatches(env: Context, conn: Connection, live: list[tuple[int, str]]) -> list[Mismatch]:
+    registered = pop_match.registered_pops(conn, now().utc_ms, env.settings.pop_of, live)
+    return pop_match.mismatches(conn, registered)
 
 
 def add_to(did: typer.Typer) -> None:

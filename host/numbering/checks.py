@@ -11,6 +11,9 @@ import sqlite3
 from host.numbering.e164 import normalise
 from host.store.connection import Connection
 
+EVERY = 1 << 62
+"""As the limit of a list: no limit."""
+
 
 class ProvisioningError(ValueError):
     """What was asked for cannot be done; the text says why and what to do."""

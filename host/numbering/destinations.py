@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from host.numbering.checks import ProvisioningError, main_row, number_of
+from host.numbering.checks import EVERY, ProvisioningError, main_row, number_of
 from host.numbering.routings import checked_routing, parse_routing, unused
 from host.store.connection import Connection, Cursor
 
@@ -89,15 +89,17 @@ def remove_forwarding(conn: Connection, account: str, id: int) -> None:
     _remove(conn, account, id, "forwarding", "fwd", "forward", "forward list")
 
 
-def forwardings(conn: Connection, account: str = "") -> list[Forwarding]:
-    """All of one customer, or of all."""
+def forwardings(
+    conn: Connection, account: str = "", *, after: int = 0, limit: int = EVERY
+) -> list[Forwarding]:
+    """Of one customer, or of all: the first `limit` with a higher id than `after`."""
     return [
         Forwarding(*row)
         for row in conn.execute(
             "SELECT forwarding.id, username, number, forwarding.description, "
             "forwarding.caller_id FROM forwarding JOIN account ON account.id = account_id "
-            "WHERE ? IN ('', username) ORDER BY forwarding.id",
-            (_main_name(conn, account),),
+            "WHERE ? IN ('', username) AND forwarding.id > ? ORDER BY forwarding.id LIMIT ?",
+            (_main_name(conn, account), after, limit),
         )
     ]
 
@@ -133,15 +135,17 @@ def remove_sip_uri(conn: Connection, account: str, id: int) -> None:
     _remove(conn, account, id, "sip_uri", "sip", "SIP URI", "sip-uri list")
 
 
-def sip_uris(conn: Connection, account: str = "") -> list[SipUri]:
-    """All of one customer, or of all."""
+def sip_uris(
+    conn: Connection, account: str = "", *, after: int = 0, limit: int = EVERY
+) -> list[SipUri]:
+    """Of one customer, or of all: the first `limit` with a higher id than `after`."""
     return [
         SipUri(*row)
         for row in conn.execute(
             "SELECT sip_uri.id, username, uri, sip_uri.description FROM sip_uri "
             "JOIN account ON account.id = account_id WHERE ? IN ('', username) "
-            "ORDER BY sip_uri.id",
-            (_main_name(conn, account),),
+            "AND sip_uri.id > ? ORDER BY sip_uri.id LIMIT ?",
+            (_main_name(conn, account), after, limit),
         )
     ]
 
@@ -194,12 +198,15 @@ def remove_ring_group(conn: Connection, account: str, id: int) -> None:
     _remove(conn, account, id, "ring_group", "grp", "ring group", "ring-group list")
 
 
-def ring_groups(conn: Connection, account: str = "") -> list[RingGroup]:
-    """All of one customer, or of all."""
+def ring_groups(
+    conn: Connection, account: str = "", *, after: int = 0, limit: int = EVERY
+) -> list[RingGroup]:
+    """Of one customer, or of all: the first `limit` with a higher id than `after`."""
     rows = conn.execute(
         "SELECT ring_group.id, username, name FROM ring_group JOIN account "
-        "ON account.id = account_id WHERE ? IN ('', username) ORDER BY ring_group.id",
-        (_main_name(conn, account),),
+        "ON account.id = account_id WHERE ? IN ('', username) AND ring_group.id > ? "
+        "ORDER BY ring_group.id LIMIT ?",
+        (_main_name(conn, account), after, limit),
     ).fetchall()
     return [RingGroup(id, owner, name, members_of(conn, id)) for id, owner, name in rows]
 

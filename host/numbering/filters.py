@@ -7,7 +7,7 @@ import re
 import sqlite3
 from typing import NamedTuple
 
-from host.numbering.checks import ProvisioningError, account_row, main_row, number_of
+from host.numbering.checks import EVERY, ProvisioningError, account_row, main_row, number_of
 from host.numbering.routings import checked_routing
 from host.store.connection import Connection
 
@@ -105,8 +105,10 @@ def remove_caller_filter(conn: Connection, account: str, id: int) -> None:
         raise _no_filter(id)
 
 
-def caller_filters(conn: Connection, account: str = "") -> list[CallerFilter]:
-    """All of one customer, or of all."""
+def caller_filters(
+    conn: Connection, account: str = "", *, after: int = 0, limit: int = EVERY
+) -> list[CallerFilter]:
+    """Of one customer, or of all: the first `limit` with a higher id than `after`."""
     owner = main_row(conn, account) if account else 0
     return [
         CallerFilter(*row)
@@ -114,8 +116,8 @@ def caller_filters(conn: Connection, account: str = "") -> list[CallerFilter]:
             "SELECT caller_filter.id, username, caller, did, routing, failover_busy, "
             "failover_unreachable, failover_noanswer, note FROM caller_filter "
             "JOIN account ON account.id = account_id WHERE ? IN (0, account_id) "
-            "ORDER BY caller_filter.id",
-            (owner,),
+            "AND caller_filter.id > ? ORDER BY caller_filter.id LIMIT ?",
+            (owner, after, limit),
         )
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from host.numbering.routings import parse_routing
@@ -11,6 +11,8 @@ from host.store.connection import Connection
 _DELIVERED = """
 SELECT did.number, did.pop, did.routing, account.id, account.username, account.contact
 FROM did JOIN account ON account.id = did.account_id ORDER BY did.number"""
+
+_BOUND = "SELECT account_id, listener FROM binding WHERE expires_utc_ms > ?"
 
 
 class Mismatch(NamedTuple):
@@ -22,6 +24,31 @@ class Mismatch(NamedTuple):
     """Whose devices would ring."""
     registered: tuple[str, ...]
     """The POPs that it is registered at."""
+
+
+def registered_pops(
+    conn: Connection, utc_ms: int, pops: Mapping[str, str], live: Iterable[tuple[int, str]]
+) -> dict[int, set[str]]:
+    """POPs that accounts are registered at, by number of the account: what the store has of every
+    host, and what the one on this machine says, which knows of those over TCP, too.
+
+    An account that is registered at a listener of which no POP is known is left out: its DIDs may
+    well be where they should.
+
+    Args:
+        pops: of the listeners, by `address:port`.
+        live: number of the account and POP of each live registration.
+    """
+    found: dict[int, set[str]] = {}
+    for account_id, pop in live:
+        found.setdefault(account_id, set()).add(pop)
+    unknown = set()
+    for account_id, listener in conn.execute(_BOUND, (utc_ms,)):
+        if listener in pops:
+            found.setdefault(account_id, set()).add(pops[listener])
+        else:
+            unknown.add(account_id)
+    return {number: at for number, at in found.items() if number not in unknown}
 
 
 def mismatches(conn: Connection, registered: Mapping[int, Collection[str]]) -> list[Mismatch]:

@@ -39,9 +39,9 @@ Moment = Annotated[datetime, BeforeValidator(_iso)]
 """What is asked for."""
 Id = Annotated[int, Field(ge=0, le=_STORED)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$", examples=["alice"])]
-_whole = BeforeValidator(lambda n: int(n) if isinstance(n, float) and n.is_integer() else n)
+Whole = BeforeValidator(lambda n: int(n) if isinstance(n, float) and n.is_integer() else n)
 """In JSON 7.0 is a whole number, too; text and booleans are none. It stands behind the bounds."""
-Count = Annotated[int, Field(ge=0, le=1_000_000), _whole]
+Count = Annotated[int, Field(ge=0, le=1_000_000), Whole]
 Limit = Annotated[int, Field(ge=1, le=1_000)]
 Route = Literal["value", "premium"]
 Media = Literal["relay", "direct"]
@@ -55,6 +55,15 @@ Routing = Annotated[
         description="`account:NAME`, `fwd:ID`, `sip:ID`, `grp:ID`, `sys:busy`, `none:`, or empty",
     ),
 ]
+Target = Annotated[
+    str,
+    Field(
+        pattern=r"^(account|fwd|sip|grp|sys|none):[A-Za-z0-9_.-]{0,64}$",
+        description="As of a DID's routing, but not empty.",
+        examples=["sys:busy"],
+    ),
+]
+Text = Annotated[str, Field(max_length=200)]
 Number = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", examples=["+12125550100"])]
 
 
@@ -131,7 +140,7 @@ def units_of(name: str, value: Any) -> Any:
     return int(value) if isinstance(value, bool) else value
 
 
-Bound = Annotated[int, Field(ge=-1, le=1_000_000, description="-1: none"), _whole]
+Bound = Annotated[int, Field(ge=-1, le=1_000_000, description="-1: none"), Whole]
 UsdBound = Annotated[
     str,
     Field(pattern=r"^(-1|[0-9]{1,7}(\.[0-9]{1,8})?)$", description="USD; -1: none", examples=["5"]),
@@ -255,10 +264,10 @@ class Carrier(Told):
 
 class CarrierChange(Asked):
     address: Annotated[str, Field(json_schema_extra={"format": "ipv4"}, max_length=64)]
-    port: Annotated[int, Field(ge=1, le=65_535), _whole] = 5060
+    port: Annotated[int, Field(ge=1, le=65_535), Whole] = 5060
     transport: Literal["udp", "tcp", "tls", "iax2"] = "udp"
-    priority: Annotated[int, Field(ge=0, le=1_000_000), _whole] = 10
-    source_port: Annotated[int, Field(ge=0, le=65_535), _whole] | None = None
+    priority: Annotated[int, Field(ge=0, le=1_000_000), Whole] = 10
+    source_port: Annotated[int, Field(ge=0, le=65_535), Whole] | None = None
     prefix: Annotated[str, Field(pattern=r"^[0-9*#+]{0,16}$")] = ""
     media: Media = "relay"
     codecs: Annotated[list[Literal["PCMU", "PCMA", "G722", "GSM"]], Field(min_length=1)] = [
@@ -279,7 +288,7 @@ class Pop(Told):
 class PopChange(Asked):
     description: Annotated[str, Field(max_length=200)] = ""
     country: Annotated[str, Field(max_length=100)] = ""
-    number: Annotated[int, Field(ge=1, le=1_000_000), _whole] | None = None
+    number: Annotated[int, Field(ge=1, le=1_000_000), Whole] | None = None
 
 
 class Did(Told):
@@ -321,7 +330,7 @@ class _Routings(Asked):
     failover_busy: Routing | None = None
     failover_unreachable: Routing | None = None
     failover_noanswer: Routing | None = None
-    ring_s: Annotated[int, Field(ge=0, le=180), _whole] | None = None
+    ring_s: Annotated[int, Field(ge=0, le=180), Whole] | None = None
 
     def routings(self) -> dict[str, Any]:
         """Those that were given."""

@@ -125,19 +125,19 @@ def add_did(services: Given, asked: NewDid) -> Did:
             account=asked.account or "",
             carrier_country=asked.carrier_country,
         )
-        return _did(conn, number)
+        return known_did(conn, number)
 
 
 @router.get("/dids/{number}", summary="One DID", responses=responses(404))
 def did(services: Given, number: NumberPath) -> Did:
     with services.store.reading() as conn:
-        return _did(conn, number)
+        return known_did(conn, number)
 
 
 @router.patch("/dids/{number}", summary="Move a DID", responses=responses(404, 409))
 def change_did(services: Given, number: NumberPath, asked: DidChange) -> Did:
     with services.store.writing() as conn:
-        _did(conn, number)
+        known_did(conn, number)
         set_did(
             conn,
             number,
@@ -148,7 +148,7 @@ def change_did(services: Given, number: NumberPath, asked: DidChange) -> Did:
         )
         if asked.routings():
             route_did(conn, number, **asked.routings())
-        return _did(conn, number)
+        return known_did(conn, number)
 
 
 @router.post(
@@ -158,7 +158,7 @@ def change_did(services: Given, number: NumberPath, asked: DidChange) -> Did:
 )
 def order(services: Given, number: NumberPath, asked: DidOrder) -> Did:
     with services.store.writing() as conn:
-        _did(conn, number)
+        known_did(conn, number)
         order_did(
             conn,
             services.now(),
@@ -170,7 +170,7 @@ def order(services: Given, number: NumberPath, asked: DidOrder) -> Did:
             test=asked.test,
             **asked.routings(),
         )
-        return _did(conn, number)
+        return known_did(conn, number)
 
 
 @router.delete(
@@ -181,7 +181,7 @@ def order(services: Given, number: NumberPath, asked: DidOrder) -> Did:
 )
 def release_did(services: Given, number: NumberPath) -> None:
     with services.store.writing() as conn:
-        _did(conn, number)
+        known_did(conn, number)
         release(conn, number, services.now())
 
 
@@ -189,7 +189,7 @@ def _carrier(row: dict[str, Any]) -> Carrier:
     return Carrier.model_validate({**row, "codecs": row["codecs"].split(",")})
 
 
-def _did(conn: Connection, number: str) -> Did:
+def known_did(conn: Connection, number: str) -> Did:
     rows = rows_of(conn, f"{_DIDS} WHERE did.number = ?", (number,))
     if not rows:
         raise not_found(f"no DID {number!r}: GET /api/v2/dids lists them")

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.host.api.world import ApiWorld
+from host.api import access
+from host.charging.values import Now
+from tests.host.api.world import ELSEWHERE, NOON, ApiWorld, Program
 
 
 @pytest.fixture
@@ -28,3 +30,10 @@ def apis(tmp_path: Path) -> Iterator[Callable[..., ApiWorld]]:
 @pytest.fixture
 def api(apis: Callable[..., ApiWorld]) -> ApiWorld:
     return apis()
+
+
+@pytest.fixture
+def program(api: ApiWorld) -> Iterator[Program]:
+    token = access.add_token(api.conn, Now(NOON, 0), "program", True)
+    with api.client(ELSEWHERE) as client:
+        yield Program(api, client, token)

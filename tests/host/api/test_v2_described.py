@@ -29,7 +29,9 @@ def server(tmp_path: Path) -> Iterator[tuple[ApiWorld, str]]:
     api = ApiWorld(tmp_path, requests_per_minute=10_000_000, lockout_failures=10_000_000)
     api.live_answers |= {
         "figures": figures(),
-        "registrations": lambda account_id=0, after=0: [binding(max(account_id, after) + 1)],
+        "registrations": lambda account_id=0, after=0: [
+            binding(number) for number in (account_id or after + 1,) if number < 5
+        ],
         "end": {},
     }
     api.call(NOON, 6_000)
@@ -62,7 +64,7 @@ def test_the_description_has_every_operation_and_our_errors(server: tuple[ApiWor
     told: dict[str, Any] = httpx.get(f"{server[1]}/api/v2/openapi.json").json()
     operations = {(verb, path) for path, item in told["paths"].items() for verb in item}
     assert {("delete", "/api/v2/calls/{call_id}"), ("post", "/api/v2/decks")} <= operations
-    assert len(operations) == 27
+    assert len(operations) == 54
     assert "HTTPValidationError" not in str(told)
     for item in told["paths"].values():
         for operation in item.values():

@@ -193,6 +193,45 @@ class ApiWorld:
         return str(told["status"])
 
 
+class Program:
+    """An operator's program with a token."""
+
+    def __init__(self, api: ApiWorld, client: TestClient, token: str) -> None:
+        self.api = api
+        self.client = client
+        self.headers = {"Authorization": f"Bearer {token}"}
+
+    def raw(self, verb: str, path: str, **request: Any) -> Any:
+        headers = {**self.headers, **request.pop("headers", {})}
+        return self.client.request(verb, f"/api/v2{path}", headers=headers, **request)
+
+    def does(self, verb: str, path: str, status: int = 200, **request: Any) -> Any:
+        answer = self.raw(verb, path, **request)
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.does("GET", path, params=params)
+
+    def problem(self, verb: str, path: str, status: int, **request: Any) -> str:
+        answer = self.raw(verb, path, **request)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        told = answer.json()
+        assert told["status"] == status
+        assert told["title"]
+        return " ".join([told["detail"], *told["errors"]])
+
+    def every(self, path: str, **params: Any) -> list[Any]:
+        items, after = [], {}
+        while True:
+            part = self.get(path, **params, **after)
+            items += part["items"]
+            if part["next"] is None:
+                return items
+            after = {"after": part["next"]}
+
+
 def assert_strings(value: Any) -> None:
     """Every scalar is a string, none is null."""
     if isinstance(value, dict):
