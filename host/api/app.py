@@ -21,10 +21,12 @@ from host.api.v2 import (
     caller_filters,
     calls,
     decks,
+    deposits,
     destinations,
     numbers,
     pop_mismatches,
     problems,
+    returns,
 )
 from host.api.v2.operator import Given, Operator
 
@@ -36,7 +38,17 @@ _DESCRIPTION = (
     "`loopstart-host api token add`. Lists come in parts: `next` of one is `after` of the next. "
     "Errors are problem details (RFC 9457) whose `detail` says what to do."
 )
-_PARTS = (accounts, calls, decks, numbers, pop_mismatches, destinations, caller_filters)
+_PARTS = (
+    accounts,
+    deposits,
+    returns,
+    calls,
+    decks,
+    numbers,
+    pop_mismatches,
+    destinations,
+    caller_filters,
+)
 
 figures = APIRouter(tags=["figures"])
 

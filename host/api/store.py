@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from host.store.connection import Connection
 from host.store.opening import open_reader, open_writer
+
+T = TypeVar("T")
 
 
 class Store:
@@ -34,6 +37,11 @@ class Store:
                     conn.execute("ROLLBACK")
                 raise
             conn.execute("COMMIT")
+
+    def transact(self, operation: Callable[[Connection], T]) -> T:
+        """Run an operation in one transaction; it is durable then."""
+        with self.writing() as conn:
+            return operation(conn)
 
     @contextlib.contextmanager
     def importing(self) -> Iterator[Connection]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from host.charging.ledger import UnknownAccount
 from host.charging.values import Now
@@ -19,6 +19,8 @@ from host.settings import Settings
 from host.store.connection import Connection
 from host.store.opening import is_postgres, open_reader, open_writer
 from host.store.sqlite import StoreError
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -42,6 +44,11 @@ class Context:
                     conn.execute("ROLLBACK")
                 raise
             conn.execute("COMMIT")
+
+    def transact(self, operation: Callable[[Connection], T]) -> T:
+        """Run an operation in one transaction; it is durable then."""
+        with self.writing() as conn:
+            return operation(conn)
 
     @contextlib.contextmanager
     def store(self) -> Iterator[Connection]:

@@ -13,11 +13,11 @@ import typer
 from host.charging import ledger
 from host.charging.money import format_usd, parse_usd
 from host.charging.values import Money, Refusal
-from host.cli.context import Context, now, rows_of
+from host.cli.context import Context, now, rows_of, sentences
 from host.cli.output import fail, say, show
-from host.funds import deposits, methods, refunds
+from host.funds import deposits, desk, methods
 from host.funds.deposits import Deposit, Outcome
-from host.funds.notices import Notice, PaymentProvider, ProviderError, Returned, Undone
+from host.funds.notices import PaymentProvider, ProviderError
 from host.logs import configure
 from host.store.connection import Connection
 
@@ -60,34 +60,26 @@ def deposit_open(
     env: Context = ctx.obj
     if by not in deposits.PROVIDED:
         fail(f"no deposits by {by!r}: use {' or '.join(deposits.PROVIDED)}, or `wire add`", 2)
+    if saved_card and by != "card":
+        fail("--saved-card is of Stripe: use it with --by card", 2)
     units, deposit_id = parse_usd_or_fail(amount), deposit_id or f"deposit-{secrets.token_hex(8)}"
     provider = _provider(env, by)
-    with env.writing() as conn:
+    with env.reading() as conn:
         main = main_account(conn, account)
-        made = deposits.open_deposit(conn, now(), deposit_id, by, main, units)
+    asked = Deposit(deposit_id, by, main, units)
+    try:
+        made, url, outcome = desk.start(
+            env.transact, now, provider, asked, f"Deposit to account {account}", saved_card
+        )
+    except ProviderError as error:
+        again = "" if error.final else f"; repeat with --id {deposit_id}"
+        fail(f"{error}{again}")
     if made.state != "pending":
         fail(f"deposit {made.id} is {made.state}: leave out --id to open another")
-    notice: Notice | None = None
-    try:
-        if saved_card:
-            if by != "card":
-                fail("--saved-card is of Stripe: use it with --by card", 2)
-            from host.funds.stripe_cards import StripeCards
-
-            assert isinstance(provider, StripeCards)
-            opened, notice = provider.charge_saved(made.id, units, saved_card)
-        else:
-            opened = provider.open(made.id, units, f"Deposit to account {account}")
-    except ProviderError as error:
-        again = "" if error.final else f"; repeat with --id {made.id}"
-        fail(f"{error}{again}")
-    with env.writing() as conn:
-        deposits.set_reference(conn, made.id, opened.reference)
-        outcome = deposits.apply(conn, now(), notice) if notice else None
-    text = f"deposit {made.id}: the customer pays {format_usd(units)} USD at {opened.url}"
+    text = f"deposit {made.id}: the customer pays {format_usd(units)} USD at {url}"
     if outcome:
         text = f"deposit {made.id}: {outcome.what}, {outcome.detail}"
-    elif not opened.url:
+    elif not url:
         text = f"deposit {made.id} is on its way: `deposit check {made.id}` tells when it came"
     say(
         text,
@@ -95,8 +87,8 @@ def deposit_open(
         id=made.id,
         account=account,
         amount=units,
-        url=opened.url,
-        reference=opened.reference,
+        url=url,
+        reference=made.reference,
         state=outcome.what if outcome else "pending",
     )
 
@@ -115,14 +107,9 @@ def deposit_check(
     if not found.reference:
         fail(f"deposit {found.id} never reached its provider: `deposit open` with --id {found.id}")
     try:
-        notice = _provider(env, found.method).look(found.reference)
+        outcome = desk.look(env.transact, now, _provider(env, found.method), found)
     except ProviderError as error:
         fail(str(error))
-    if notice is None:
-        outcome = Outcome("unknown", "the customer has not paid yet")
-    else:
-        with env.writing() as conn:
-            outcome = deposits.apply(conn, now(), notice)
     tell(env, outcome, id=found.id)
 
 
@@ -187,27 +174,13 @@ def refund(
     provider = None
     if found.method in deposits.PROVIDED and not outside:
         provider = _provider(env, found.method)
-    with env.writing() as conn:
-        asked = refunds.ask(conn, now(), found, units, return_id, note)
+    try:
+        with sentences():
+            asked = desk.refund(env.transact, now, provider, found.id, units, return_id, note)
+    except ProviderError as error:
+        fail(str(error) if error.final else f"{error}, repeat with --id {return_id}")
     if isinstance(asked, Refusal):
         fail(f"nothing was refunded: {asked.detail}, the rest is spent or held by live calls")
-    if asked.state == "undone":
-        fail(f"refund {return_id} came to nothing before: leave out --id to try anew")
-    reference = asked.reference
-    if provider is not None and asked.state == "asked":
-        try:
-            answer = provider.refund(asked.payment_id, asked.amount, return_id)
-        except ProviderError as error:
-            if not error.final:
-                fail(f"{error}; the money is set aside, repeat with --id {return_id}")
-            _undo(env, asked)
-            fail(f"{error}; nothing was refunded")
-        if answer.state == "failed":
-            _undo(env, asked)
-            fail(f"the provider could not refund it ({answer.why}); nothing was refunded")
-        reference = answer.reference
-    with env.writing() as conn:
-        refunds.done(conn, found.method, return_id, reference)
     by_hand = "" if provider else "; now send it"
     say(
         f"{format_usd(asked.amount)} USD of deposit {found.id} goes back{by_hand}",
@@ -215,7 +188,7 @@ def refund(
         id=return_id,
         deposit=found.id,
         amount=asked.amount,
-        reference=reference,
+        reference=asked.reference,
     )
 
 
@@ -255,18 +228,9 @@ def chargeback(
     env: Context = ctx.obj
     with env.writing() as conn:
         found = _find(conn, name)
-        if found.payment_id is None or found.state != "credited":
-            fail(f"deposit {found.id} is {found.state}: nothing was credited")
         case = case_id or f"case-{found.payment_id}"
-        units = parse_usd_or_fail(amount) if amount else found.amount
-        told: Notice = Returned(found.method, found.payment_id, case, "chargeback", units)
-        if units <= 0:
-            fail("a chargeback is above zero", 2)
-        if undo:
-            if refunds.find(conn, found.method, case) is None:
-                fail(f"no chargeback {case} of deposit {found.id} was posted")
-            told = Undone(found.method, found.payment_id, case, "chargeback")
-        outcome = deposits.apply(conn, now(), told)
+        units = parse_usd_or_fail(amount) if amount else None
+        outcome = desk.charge_back(conn, now(), found, units, case, undo)
     tell(env, outcome, id=case)
 
 
@@ -358,12 +322,6 @@ def _find(conn: Connection, name: str) -> Deposit:
     if found is None:
         fail(f"no deposit {name!r}: `deposit list` shows them")
     return found
-
-
-def _undo(env: Context, asked: refunds.Return) -> None:
-    told = Undone(asked.method, asked.payment_id, asked.id, "refund", asked.id)
-    with env.writing() as conn:
-        deposits.apply(conn, now(), told)
 
 
 def tell(env: Context, outcome: Outcome, **values: str) -> None:

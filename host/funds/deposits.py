@@ -28,11 +28,11 @@ class Deposit(NamedTuple):
     account_id: int
     amount: Money
     """Asked; once it is credited, received."""
-    fee: Money
+    fee: Money = Money(0)
     """Of what was received, what we kept."""
-    state: Literal["pending", "credited", "failed", "review"]
-    reference: str
-    payment_id: str | None
+    state: Literal["pending", "credited", "failed", "review"] = "pending"
+    reference: str = ""
+    payment_id: str | None = None
 
 
 class Outcome(NamedTuple):

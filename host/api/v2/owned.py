@@ -25,7 +25,7 @@ from host.store.connection import Connection
 M = TypeVar("M", bound=BaseModel)
 
 Customer = Annotated[Name, Path(description="Of a main account or of one of its sub-accounts.")]
-IdPath = Annotated[Id, Path(alias="id")]
+IdPath = Annotated[Id, Path(alias="id", examples=[1])]
 
 
 def main_of(conn: Connection, username: str) -> int:

@@ -93,6 +93,8 @@ def test_a_deposit_by_card_from_opening_to_refund(operator: Operator, bank: Fake
         assert operator.json("refund", intent["id"], "10", "--id", "r1")["amount"] == "10.00"
         assert funds(operator) == "15.00"
     assert "there is 15.00 USD" in operator.error("refund", "d1", "15.01")
+    assert "whole cents" in operator.error("refund", "d1", "0.001")
+    assert funds(operator) == "15.00"
     assert operator.json("deposit", "list")[0]["state"] == "credited"
     refunded = [form for _, path, form in bank.requests if path == "/v1/refunds"]
     assert [form["amount"] for form in refunded] == ["1000"]
