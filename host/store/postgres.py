@@ -231,6 +231,8 @@ def _as_sqlite(error: psycopg.Error) -> sqlite3.Error:
         kind = sqlite3.OperationalError
     elif isinstance(error, psycopg.ProgrammingError):
         kind = sqlite3.ProgrammingError
+    elif isinstance(error, psycopg.DataError):
+        kind = sqlite3.DataError
     return kind(str(error).strip())
 
 

@@ -104,6 +104,10 @@ def install(app: FastAPI, paths: list[tuple[re.Pattern[str], set[str]]]) -> None
         lines = error.lines if isinstance(error, DeckError) else []
         return _told(409, str(error), list(lines))
 
+    async def unfit(_: Request, error: Exception) -> JSONResponse:
+        # What PostgreSQL cannot keep, and a file of SQLite can.
+        return _told(422, f"there is a value in the request that the store cannot keep: {error}")
+
     async def away(_: Request, error: Exception) -> JSONResponse:
         text = str(error)
         if isinstance(error, sqlite3.Error):
@@ -124,6 +128,7 @@ def install(app: FastAPI, paths: list[tuple[re.Pattern[str], set[str]]]) -> None
     aways: tuple[type[Exception], ...] = (StoreError, sqlite3.OperationalError, Unreachable)
     for kind in aways:
         app.add_exception_handler(kind, away)
+    app.add_exception_handler(sqlite3.DataError, unfit)
     app.add_exception_handler(Exception, failed)
 
 

@@ -10,6 +10,7 @@ from host.api.facts import facts, set_facts
 from host.control_client import Refused
 from tests.host.api.test_v1_methods import binding
 from tests.host.api.world import NOON, ApiWorld, Program, sql
+from tests.stores import on_postgres
 
 ALICE = "/accounts/alice"
 DID = "+12125550100"
@@ -80,6 +81,17 @@ def test_a_number_that_is_none_and_a_uri_that_is_none_add_nothing(program: Progr
     program.problem("PATCH", path, 422, json={"number": "5145550112x"})
     program.problem("PATCH", path, 409, json={"number": "+11115550111", "description": "new"})
     assert program.get(path) == made
+
+
+def test_what_a_store_cannot_keep_is_told(program: Program) -> None:
+    """PostgreSQL keeps no text with NUL; a file of SQLite does."""
+    path, asked = f"{ALICE}/forwards", {"number": "+15145550111", "description": "a\0b"}
+    if not on_postgres():
+        assert program.does("POST", path, 201, json=asked)["description"] == "a\0b"
+        return
+    assert "NUL" in program.problem("POST", path, 422, json=asked)
+    assert "NUL" in program.problem("GET", "/deposits", 422, params={"after": "\0"})
+    assert program.every(path) == []
 
 
 # --- ring groups -----------------------------------------------------------------------------
