@@ -155,6 +155,7 @@ class ControlSocket:
             "lag": host.lag.plain(),
             "commits": stats.commits,
             "failed_commits": stats.failed_commits,
+            "failed_writes": dict(host.unwritten.counts),
             "operations": stats.operations,
             "waits": {
                 name: {

@@ -34,7 +34,7 @@ from host.charging.service import Charging
 from host.charging.values import Now, Rule
 from host.companions import Companions
 from host.control import ControlSocket
-from host.figures import LAG_BOUNDS_S, Histogram
+from host.figures import LAG_BOUNDS_S, Faults, Histogram
 from host.logs import configure
 from host.media.echo import Echoes
 from host.media.relay import RtpIoRelay
@@ -51,7 +51,6 @@ from host.sip.transport import Flow, Transports, UdpFlow
 from host.store.connection import Connection
 from host.store.opening import open_reader
 from host.store.writer import Delivery, GroupCommitWriter
-from host.stored import ignore
 from host.tokens import Tokens
 from host.watch import Watch
 
@@ -87,6 +86,7 @@ class Host(Carrying):
         """Only where a listener speaks it."""
         self.in_doubt = {}
         self.owed = {}
+        self.unwritten = Faults()
         self.outcomes = {}
         self.lag = Histogram(LAG_BOUNDS_S)
         self._sends = self._table()
@@ -311,7 +311,10 @@ class Host(Carrying):
         self.sip.overloaded = behind_s > LAG_OVERLOAD_S
         self._beat_at = now + interval_s
         stamp = self._now()
-        self.writer.submit(lambda conn: self.charging.heartbeat(conn, stamp), ignore)
+        self.writer.submit(
+            lambda conn: self.charging.heartbeat(conn, stamp),
+            self._unheard("heartbeat"),
+        )
         self._save_bindings(stamp)
         self._give_back()
         if not self._stopped.is_set():
@@ -336,7 +339,10 @@ class Host(Carrying):
     def _supervise(self) -> None:
         # The time is that of the look itself: after a stall an older one would make a heartbeat
         # seem to have been there since.
-        self.writer.submit(lambda conn: self.charging.supervise(conn, self._now()), ignore)
+        self.writer.submit(
+            lambda conn: self.charging.supervise(conn, self._now()),
+            self._unheard("supervise"),
+        )
         if not self._stopping.is_set():
             self.loop.call_later(SUPERVISE_S, self._supervise)
 

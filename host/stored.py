@@ -13,9 +13,10 @@ from host.calls.control import CallControl
 from host.calls.ringing import TEMPORARY_FAILURE
 from host.charging.service import Charging
 from host.charging.values import CallFacts, Ending, Grant, Now, Reason, Refusal
+from host.figures import Faults
 from host.settings import Settings
 from host.sip import bindings
-from host.sip.registrar import Registrar
+from host.sip.registrar import Binding, Registrar
 from host.sip.server import SipServer
 from host.store.writer import AUTHORIZE, SETTLE, GroupCommitWriter
 
@@ -38,6 +39,8 @@ class StoredCalls:
     """Calls that were refused since the store did not answer: it may have granted them."""
     owed: dict[str, list[Callable[[Any], object]]]
     """What the store does not have yet of emergency calls, in order."""
+    unwritten: Faults
+    """Failed writes that nobody waits for, by operation."""
     outcomes: dict[str, int]
     """Calls that are over, by disposition, and refused ones by `refused` and the reason."""
 
@@ -128,7 +131,7 @@ class StoredCalls:
         self.writer.submit(give_back, partial(self._given_back, tuple(doubtful)))
 
     def _given_back(self, call_ids: tuple[str, ...], result: object) -> None:
-        if not isinstance(result, BaseException):
+        if not self._unattended("give back", result):
             for call_id in call_ids:
                 self.in_doubt.pop(call_id, None)
 
@@ -142,8 +145,8 @@ class StoredCalls:
 
     def _recorded(self, command: RecordRefusal, result: object) -> None:
         """The record of a refusal is written later if the store is why there was one."""
-        lost = isinstance(result, BaseException) and command.refusal.reason is Reason.STORE
-        if lost and len(self.in_doubt) < _MOST_IN_DOUBT:
+        lost = self._unattended("refuse", result)
+        if lost and command.refusal.reason is Reason.STORE and len(self.in_doubt) < _MOST_IN_DOUBT:
             self.in_doubt[command.facts.call_id] = command.facts
 
     def _log_refusal(self, facts: Any, refusal: Refusal) -> None:
@@ -235,8 +238,28 @@ class StoredCalls:
             return
         self.registrar.unsaved = {}
         saved, dropped = bindings.rows_of(self.settings.host_id, changes, stamp)
-        self.writer.submit(lambda conn: bindings.save(conn, saved, dropped), ignore)
+        self.writer.submit(
+            lambda conn: bindings.save(conn, saved, dropped), partial(self._bound, changes)
+        )
 
+    def _bound(self, changes: dict[tuple[int, str], Binding | None], result: object) -> None:
+        if self._unattended("registrations", result):
+            # With the next heartbeat, but for those that have changed again since.
+            self.registrar.unsaved = {**changes, **self.registrar.unsaved}
 
-def ignore(result: object) -> None:
-    """For writes that nobody waits for."""
+    def _unheard(self, operation: str) -> Callable[[object], None]:
+        """Takes the answer to a write that nobody waits for."""
+
+        def done(result: object) -> None:
+            self._unattended(operation, result)
+
+        return done
+
+    def _unattended(self, operation: str, result: object) -> bool:
+        """What became of a write that nobody waits for; True when it failed."""
+        if not isinstance(result, BaseException):
+            return False
+        if self.unwritten.add(operation, self._now().mono_ms / 1000):
+            count = self.unwritten.counts[operation]
+            self.log.error("store", operation=operation, error=str(result), failed=count)
+        return True

@@ -78,6 +78,14 @@ def _of_host(told: dict[str, Any]) -> Iterator[Metric]:
         ("operations", "Operations on the store."),
     ):
         yield CounterMetricFamily(f"loopstart_store_{name}", text, told[name])
+    lost = CounterMetricFamily(
+        "loopstart_store_failed_writes",
+        "Failed writes that no call waited for.",
+        labels=("operation",),
+    )
+    for operation, count in sorted(told["failed_writes"].items()):
+        lost.add_metric((operation,), count)
+    yield lost
     for name, text in (
         ("authorize", "From the request for a quota to its durable answer."),
         ("settle", "From the end of a call to its durable settlement."),

@@ -14,6 +14,7 @@ from host.calls.timers import CallTimers
 from host.carrying import Carrying
 from host.charging.service import Charging
 from host.charging.values import Grant, Now, Refusal
+from host.figures import Faults
 from host.numbering.directory import Directory
 from host.numbering.values import Account, Carrier
 from host.settings import ChargingSettings, Settings
@@ -22,7 +23,6 @@ from host.simulate.network import End, Packet, stray
 from host.store.opening import open_reader
 from host.store.sqlite import StoreError
 from host.store.writer import Entry
-from host.stored import ignore
 
 if TYPE_CHECKING:
     from host.simulate.world import Machine, World
@@ -256,8 +256,9 @@ class SimHost(Carrying):
         self.control = WatchedControl(self)
         self._sends = self._table()
         self._started_ms = self._now().utc_ms
+        self.unwritten = Faults()
         self.outcomes = {}
-        entries = [Entry(self._start, ignore, True, 0.0)]
+        entries = [Entry(self._start, lambda _: None, True, 0.0)]
         (result,) = self.store.committer.transact(entries)
         if isinstance(result, BaseException):
             self.store.committer.close()
@@ -323,12 +324,18 @@ class SimHost(Carrying):
     def _beat(self) -> None:
         stamp = self._now()
         self.beat_at = self.world.schedule.now
-        self.writer.submit(lambda conn: self.charging.heartbeat(conn, stamp), ignore)
+        self.writer.submit(
+            lambda conn: self.charging.heartbeat(conn, stamp),
+            self._unheard("heartbeat"),
+        )
         self._give_back()
         self.later(CHARGING.heartbeat_ms / 1000, self._beat)
 
     def _supervise(self) -> None:
-        self.writer.submit(lambda conn: self.charging.supervise(conn, self._now()), ignore)
+        self.writer.submit(
+            lambda conn: self.charging.supervise(conn, self._now()),
+            self._unheard("supervise"),
+        )
         self.later(SUPERVISE_S, self._supervise)
 
     # --- calls ---

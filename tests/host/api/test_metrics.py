@@ -26,6 +26,7 @@ def figures(**more: Any) -> dict[str, Any]:
         "host_id": "host1", "started_utc_ms": NOON, "live_calls": 1, "waiting": 2,
         "outcomes": {"answered": 5, "no answer": 1, "refused no money": 2}, "registrations": 3,
         "lag": lag.plain(), "commits": 10, "failed_commits": 1, "operations": 100,
+        "failed_writes": {"heartbeat": 4},
         "waits": {"authorize": waits, "settle": waits}, **more,
     }  # fmt: skip
 
@@ -67,6 +68,7 @@ def test_every_figure_is_there(api: ApiWorld) -> None:
     assert value("event_loop_lag_seconds_bucket", le="0.025") == 3
     assert value("event_loop_lag_seconds_count") == 4
     assert value("store_commits_total") == 10
+    assert value("store_failed_writes_total", operation="heartbeat") == 4
 
 
 def test_while_the_host_is_away_its_figures_are_missing_and_the_stores_are_there(

@@ -152,6 +152,7 @@ OPERATIONS = (
     "settle",
     "heartbeat",
     "supervise",
+    "save",
 )
 
 
