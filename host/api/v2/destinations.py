@@ -106,22 +106,32 @@ class RingGroupChange(Asked):
     members: Members | None = Field(default=None, description="In place of those before.")
 
 
+_UNUSED = " that nothing goes to"
 FORWARDS = Owned(
     "forward",
     "forwards",
     Forward,
     destinations.forwardings,
     destinations.remove_forwarding,
-    "forwarding",
+    _UNUSED,
+    facts="forwarding",
 )
-SIP_URIS = Owned("SIP URI", "sip-uris", SipUri, destinations.sip_uris, destinations.remove_sip_uri)
+SIP_URIS = Owned(
+    "SIP URI",
+    "sip-uris",
+    SipUri,
+    destinations.sip_uris,
+    destinations.remove_sip_uri,
+    _UNUSED,
+)
 RING_GROUPS = Owned(
     "ring group",
     "ring-groups",
     RingGroup,
     destinations.ring_groups,
     destinations.remove_ring_group,
-    "ring group",
+    _UNUSED,
+    facts="ring group",
 )
 for kind in (FORWARDS, SIP_URIS, RING_GROUPS):
     kind.add_to(router)

@@ -7,15 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
-from host.api.v2.models import (
+from host.api.v2.models import Name, Page
+from host.api.v2.number_models import (
     Carrier,
     CarrierChange,
     Did,
     DidChange,
     DidOrder,
-    Name,
     NewDid,
-    Page,
     Pop,
     PopChange,
 )

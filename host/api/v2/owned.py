@@ -50,6 +50,8 @@ class Owned(Generic[M]):
     find: Callable[..., Sequence[Any]]
     """(conn, account, after, limit): of one customer, or of all, by rising id."""
     remove: Callable[[Connection, str, int], None]
+    unless: str = ""
+    """What the description says of it besides."""
     facts: str = ""
     """Under which name v1 keeps what its clients set beside; empty: nothing."""
 
@@ -111,7 +113,7 @@ class Owned(Generic[M]):
             path,
             status_code=HTTPStatus.NO_CONTENT,
             response_model=None,
-            summary=f"Remove a {self.what} that nothing goes to",
+            summary=f"Remove a {self.what}{self.unless}",
             responses=responses(404, 409),
         )(removed)
 
