@@ -59,6 +59,10 @@ class Caller:
         return "".join(one for one in plain if one.isprintable())[:most].strip()
 
 
+NOBODY = Caller()
+"""The network says nothing of who calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message, whatever it says."""

@@ -57,7 +57,9 @@ def octets(audio: bytes, modem: str, folder: Path) -> bytes:
     words = ("-M", str(mark), "-S", str(space), "--binary-output", "1200")
     bits = _minimodem(audio, folder, *words).decode("ascii")
     read = bytes(int(one[::-1], 2) for one in bits.split())
-    return read.lstrip(b"\x55").lstrip(b"\xff")
+    # The first bits of a seizure may be misread, before the decoder is in step.
+    seizure = re.search(rb"U{8,}", read)
+    return (read[seizure.end() :] if seizure else read).lstrip(b"\xff")
 
 
 def _multimon(audio: bytes, folder: Path, demodulator: str) -> str:
