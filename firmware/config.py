@@ -150,6 +150,8 @@ class SipConfig:
     codecs: tuple[Codec, ...] = ("PCMU", "PCMA", "G722")
     """In order of preference; no other is offered."""
     dtmf: Literal["rfc4733", "inband"] = "rfc4733"
+    message_waiting: Literal["notify", "subscribe", "off"] = "notify"
+    """What the server says of voice mail: taken unasked, asked for (RFC 3842), or not believed."""
     expires_s: int = setting(300, least=10, most=86_400)
     keep_alive_s: int = setting(15, least=0, most=600)
     register_timeout_s: float = setting(10.0, least=0.5, most=60)
