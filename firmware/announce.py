@@ -90,15 +90,15 @@ class Announcer:
             return self._send(self._scheme.lamp_clip(command.waiting))
         elif isinstance(command, EndSend):
             self._audio.send(b"")
-            self._line.on_hook_transfer(0)
             self._line.audio(False)
+            self._line.on_hook_transfer(0)
         return True
 
     def _send(self, clip: bytes) -> bool:
         if not clip:
             return False
-        self._line.audio(True)
         self._line.on_hook_transfer(len(clip) // _OCTETS_A_MS + _TRANSFER_MARGIN_MS)
+        self._line.audio(True)
         self._audio.send(clip)
         self._line.write_audio(self._audio.to_ear(None))
         return True

@@ -277,6 +277,10 @@ def test_hardware_that_refuses_misses_no_call(method: str) -> None:
     desk.event(ANN)
     desk.run(4_000)
     assert wire.rings, "it rings, with or without a number"
+    desk.event(LegEnded("in1", Cause(16)))
+    desk.run(1_000)
+    assert not desk.line.state()["audio"]
+    assert desk.state == ("on_hook", "idle")
 
 
 def test_frames_that_never_flow_miss_no_call() -> None:
@@ -399,6 +403,13 @@ def test_a_wrong_scheme_is_named_with_line_and_remedy(tmp_path: Path) -> None:
     assert "uk-sin227" in text
     path.write_text(path.read_text().replace("morse", "etsi-fsk-rpas"))
     assert load_config(path).line.caller_id == "etsi-fsk-rpas"
+
+
+def test_the_manual_and_the_example_name_every_scheme() -> None:
+    root = Path(__file__).parents[2]
+    for path in (root / "README.md", root / "firmware" / "example.toml"):
+        text = path.read_text("utf-8")
+        assert [name for name in scheme_names() if name not in text] == [], path
 
 
 def test_the_table_is_whole() -> None:

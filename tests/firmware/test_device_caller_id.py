@@ -8,6 +8,7 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,7 @@ def test_who_calls_over_sip(
     ],
 )
 def test_who_calls_over_iax2(
-    new: dict[str, object], wanted: tuple[bytes, bytes], tmp_path: Path
+    new: dict[str, Any], wanted: tuple[bytes, bytes], tmp_path: Path
 ) -> None:
     peer = iax2_peer.Peer()
     with over_iax2(tmp_path, peer) as device:
