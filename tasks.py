@@ -20,13 +20,17 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".installed"
 NEEDED = ("libspandsp2",)
 """Debian packages without which the device does not start."""
-INTEROP = ("sip-tester", "baresip-core", "tshark", "multimon-ng", "iaxmodem", "postgresql")
+INTEROP = (
+    *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
+    "postgresql",
+)
 """Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
 PROGRAMS = {
     "sip-tester": "sipp",
     "baresip-core": "baresip",
     "tshark": "tshark",
     "multimon-ng": "multimon-ng",
+    "minimodem": "minimodem",
     "iaxmodem": "iaxmodem",
     "postgresql": "pg_ctlcluster",
 }

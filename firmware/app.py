@@ -11,25 +11,30 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
 from boards.board import LineHardware, load_board
 from boards.schema import ConfigError
+from firmware import caller_id
+from firmware.announce import Announcer, local_time
 from firmware.audio import AudioPath
+from firmware.caller_id import CallerIdMachine
 from firmware.config import Config, LineConfig, load_config
 from firmware.digitmap import DigitMap
 from firmware.hook import HookDetector, HookTimes
 from firmware.legs import Connect, FarDigit, LegEvent, PlaceCall
-from firmware.line import Audio, LineMachine, LineTimes, OpenLoop, Ring, Sound, StopRing
+from firmware.line import Audio, LineMachine, LineTimes, OpenLoop, Sound
 from firmware.log import set_up
 from firmware.phone import Note, PhoneMachine, PhoneTimes
 from firmware.station import Command, Station
-from firmware.ua.base import AgentError, RegistrationChanged, UserAgent
+from firmware.ua.base import AgentError, MessagesWaiting, RegistrationChanged, UserAgent
+from hal.caller_id.schemes import Scheme, load_scheme
 from hal.countries import Country, load_country
 from hal.drivers import open_line
 from hal.line import Line
-from hal.values import Feed, LineFault, LineStatus
+from hal.values import Capabilities, Feed, LineFault, LineStatus
 
 _log = logging.getLogger("loopstart")
 _IDLE_TURN_MS = 40.0
@@ -57,6 +62,7 @@ class Device:
 
     Args:
         clock: monotonic milliseconds.
+        local: time at the telephone, for its display.
     """
 
     def __init__(
@@ -65,14 +71,16 @@ class Device:
         line: Line,
         agent: UserAgent,
         clock: Callable[[], float] = monotonic_ms,
+        local: Callable[[], datetime | None] = local_time,
     ) -> None:
         country = load_country(config.line.country)
         self._line = line
         self._agent = agent
         self._clock = clock
-        self._station = make_station(config.line, country)
+        scheme = load_scheme(config.line.caller_id or country.caller_id)
+        self._station = make_station(config.line, country, scheme, line.capabilities)
         self._audio = AudioPath(country, not line.capabilities.detects_dtmf)
-        self._ring = country.ring
+        self._announcer = Announcer(line, self._audio, country.ring, scheme, local)
         self._connected: str | None = None
         self._audio_on = False
         self._close_loop_ms: float | None = None
@@ -80,6 +88,11 @@ class Device:
         self._server = ""
         self._shown = LineStatus()
         self.stopping = False
+
+    @property
+    def announces(self) -> bool:
+        """True while audio may reach a telephone whose receiver is down."""
+        return self._station.announcer.sends
 
     def run(self) -> None:
         """Work until `stopping` is set; then end calls and leave the server.
@@ -117,13 +130,17 @@ class Device:
         for happened in self._agent.take_events(now_ms, 0):
             if isinstance(happened, RegistrationChanged):
                 self._note_registration(happened)
+            elif isinstance(happened, MessagesWaiting):
+                _log.info("messages", extra={"waiting": happened.waiting, "new": happened.new})
+                self._station.messages_wait(happened.waiting, now_ms)
             else:
                 self._leg_event(happened, now_ms)
         self._show()
 
     def _pause_s(self) -> float:
         now_ms = self._clock()
-        turn_ms = _BUSY_TURN_MS if self._audio_on else _IDLE_TURN_MS
+        busy = self._audio_on or self._audio.sending
+        turn_ms = _BUSY_TURN_MS if busy else _IDLE_TURN_MS
         instants = [
             now_ms + turn_ms,
             self._station.deadline_ms,
@@ -164,7 +181,10 @@ class Device:
             if leg is not None:
                 self._agent.speak(leg, frame)
                 far = self._agent.hear(leg)
+            sending = self._audio.sending
             self._line.write_audio(self._audio.to_ear(far))
+            if sending and not self._audio.sending:
+                self._carry_out(self._station.sent(self._clock()))
 
     def _carry_out(self, commands: Iterable[Command]) -> None:
         for command in commands:
@@ -181,10 +201,10 @@ class Device:
                 self._line.audio(command.on)
                 if command.on:
                     self._line.write_audio(self._audio.to_ear(None))
-            elif isinstance(command, Ring):
-                self._line.ring(self._ring)
-            elif isinstance(command, StopRing):
-                self._line.ring(None)
+            elif isinstance(command, caller_id.Command):
+                _log.debug("announce", extra={"what": type(command).__name__})
+                if not self._announcer.carry_out(command):
+                    self._carry_out(self._station.sent(self._clock()))
             elif isinstance(command, OpenLoop):
                 self._line.feed(Feed.OPEN)
                 self._close_loop_ms = self._clock() + command.ms
@@ -204,7 +224,9 @@ class Device:
         self._line.show(status)
 
 
-def make_station(config: LineConfig, country: Country) -> Station:
+def make_station(
+    config: LineConfig, country: Country, scheme: Scheme | None, can: Capabilities
+) -> Station:
     """The logic of a line as it is configured."""
     hook = HookDetector(
         HookTimes(
@@ -225,7 +247,9 @@ def make_station(config: LineConfig, country: Country) -> Station:
         cpc_ms=config.cpc_ms,
     )
     line = LineMachine(DigitMap(config.digit_map), times, config.after_hang_up, config.terminator)
-    return Station(hook, line, PhoneMachine(PhoneTimes(ring_ms=_ms(config.ring_s))))
+    announcer = CallerIdMachine(scheme, country.ring, can.transfers_on_hook, can.reverses_feed)
+    phone = PhoneMachine(PhoneTimes(ring_ms=_ms(config.ring_s)))
+    return Station(hook, line, phone, announcer)
 
 
 def hardware_of(config: Config, beside: Path) -> LineHardware:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from hal.countries import Country
+from hal.dsp.data import frames
 from hal.dsp.dtmf import DtmfReceiver, DtmfSender
 from hal.dsp.levels import mix
 from hal.dsp.tones import ToneGenerator
@@ -22,6 +25,7 @@ class AudioPath:
         self._receiver = DtmfReceiver() if detect_dtmf else None
         self._tone: ToneGenerator | None = None
         self._far_digits: DtmfSender | None = None
+        self._clip: deque[bytes] = deque()
 
     def play(self, tone: str) -> None:
         """Play a country's tone from its beginning; empty: none."""
@@ -32,10 +36,20 @@ class AudioPath:
         self._far_digits = self._far_digits or DtmfSender()
         self._far_digits.send(digit)
 
+    def send(self, clip: bytes) -> None:
+        """Play a clip alone, from its beginning; empty: stop one that plays."""
+        self._clip = deque(frames(clip))
+
+    @property
+    def sending(self) -> bool:
+        """True while frames of a clip are left."""
+        return bool(self._clip)
+
     def reset(self) -> None:
         """The receiver is on the hook: nothing sounds any more."""
         self._tone = None
         self._far_digits = None
+        self._clip.clear()
 
     def from_mouth(self, frame: bytes, mute_digits: bool) -> tuple[str, bytes]:
         """Take a frame from the mouthpiece.
@@ -52,7 +66,9 @@ class AudioPath:
         return digits, (SILENCE if mute_digits and self._receiver.maybe else frame)
 
     def to_ear(self, far: bytes | None) -> bytes:
-        """The next frame for the ear: our tone, else the far end, with its digits."""
+        """The next frame for the ear: a clip, our tone, else the far end, with its digits."""
+        if self._clip:
+            return self._clip.popleft()
         frame = self._tone.frame() if self._tone is not None else far or SILENCE
         if self._far_digits is not None:
             digits = self._far_digits.frame()

@@ -9,6 +9,7 @@ from typing import Literal
 
 from boards.schema import ConfigError, load, setting
 from firmware.digitmap import DigitMap, DigitMapError
+from hal.caller_id.schemes import scheme_names
 
 Transport = Literal["udp", "tcp", "tls"]
 Codec = Literal["PCMU", "PCMA", "G722"]
@@ -74,6 +75,12 @@ def _check_map(text: str) -> str:
         DigitMap(text)
     except DigitMapError as error:
         return str(error)
+    return ""
+
+
+def _check_scheme(text: str) -> str:
+    if text and text not in scheme_names():
+        return f"there is no scheme {text!r}"
     return ""
 
 
@@ -143,6 +150,8 @@ class SipConfig:
     codecs: tuple[Codec, ...] = ("PCMU", "PCMA", "G722")
     """In order of preference; no other is offered."""
     dtmf: Literal["rfc4733", "inband"] = "rfc4733"
+    message_waiting: Literal["notify", "subscribe", "off"] = "notify"
+    """What the server says of voice mail: taken unasked, asked for (RFC 3842), or not believed."""
     expires_s: int = setting(300, least=10, most=86_400)
     keep_alive_s: int = setting(15, least=0, most=600)
     register_timeout_s: float = setting(10.0, least=0.5, most=60)
@@ -235,6 +244,12 @@ class LineConfig:
     flash_least_ms: int = setting(0, least=0, most=2_000)
     """0: as usual in the country."""
     flash_most_ms: int = setting(0, least=0, most=2_000)
+    caller_id: str = setting(
+        "",
+        check=_check_scheme,
+        remedy=f'choose one of {", ".join(scheme_names())}, or "" for the country\'s',
+    )
+    """Scheme of caller ID; empty: as usual in the country."""
     hang_up_ms: int = setting(400, least=100, most=5_000)
     dial_tone_s: float = setting(15.0, least=1, most=600)
     interdigit_long_s: float = setting(10.0, least=0.5, most=60)

@@ -16,8 +16,10 @@ class Offered:
 
     leg: str
     caller: str
-    """Number or user part of who calls; empty when withheld."""
+    """Number or user part of who calls; empty when there is none."""
     name: str = ""
+    withheld: bool = False
+    """The caller wants neither shown: a display says `private`, not `unavailable`."""
 
 
 @dataclass(frozen=True, slots=True)

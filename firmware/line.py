@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Literal
 
 from firmware.digitmap import MOST_DIGITS, DigitMap
+from hal.caller_id.message import NOBODY, Caller
 
 
 class State(Enum):
@@ -73,7 +74,9 @@ AfterHangUp = Literal["reorder", "dial", "silence"]
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Put ringing voltage on the line, in the country's cadence."""
+    """Make the telephone ring, and say who calls."""
+
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,7 @@ class Stimulus:
     digit: str = ""
     audible: bool = True
     tone: str = ""
+    caller: Caller = NOBODY
     by_far_end: bool = False
     """END: the far end hung up an answered call, so hang-up supervision applies."""
 
@@ -190,6 +194,8 @@ class LineMachine:
     ) -> None:
         self.state = State.ON_HOOK
         self.deadline_ms: float | None = None
+        self.messages_wait = False
+        """Then dial tone stutters at first."""
         self.ignored = 0
         """Events that meant nothing in the state they came in."""
         self._map = digit_map
@@ -232,7 +238,7 @@ class LineMachine:
 
     def dial_tone(self, now_ms: float) -> State:
         self._digits = ""
-        self._out.append(Sound("dial"))
+        self._out.append(Sound("stutter" if self.messages_wait else "dial"))
         self._wait(now_ms, self._times.dial_tone_ms)
         return State.DIAL_TONE
 
@@ -241,8 +247,8 @@ class LineMachine:
         self.deadline_ms = None
         return State.IN_CALL
 
-    def ring(self, _: Stimulus, now_ms: float) -> State:
-        self._out.append(Ring())
+    def ring(self, stimulus: Stimulus, now_ms: float) -> State:
+        self._out.append(Ring(stimulus.caller))
         return State.RINGING
 
     def stop_ring(self, _: Stimulus, now_ms: float) -> State:

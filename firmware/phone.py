@@ -43,6 +43,7 @@ from firmware.line import (
     Seized,
     Stimulus,
 )
+from hal.caller_id.message import Caller
 
 
 class Call(Enum):
@@ -162,7 +163,8 @@ class PhoneMachine:
         assert isinstance(event, Offered), "the table says so"
         self.leg = event.leg
         self.deadline_ms = now_ms + self._times.ring_ms
-        self._out += [Alert(event.leg), Stimulus(Event.RING)]
+        caller = Caller(event.caller, event.name, event.withheld)
+        self._out += [Alert(event.leg), Stimulus(Event.RING, caller=caller)]
         self._out.append(Note("ringing", event.leg, event.caller))
         return Call.RINGING
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from firmware import caller_id
+from firmware.caller_id import CallerIdMachine
 from firmware.hook import Digit, Flash, HookDetector, HookSignal, OffHook, OnHook, PulseStart
+from firmware.lamp import Lamp
 from firmware.legs import (
     Alert,
     Answer,
@@ -23,12 +26,12 @@ from firmware.legs import (
 from firmware.line import (
     Audio,
     Event,
-    LineCommand,
     LineMachine,
     LineOutput,
     OpenLoop,
     Ring,
     Sound,
+    State,
     Stimulus,
     StopRing,
 )
@@ -43,21 +46,29 @@ from hal.values import (
     PulseDigit,
 )
 
-Command = LineCommand | LegCommand | Note
+Command = Sound | Audio | OpenLoop | caller_id.Command | LegCommand | Note
 
-_LINE_COMMANDS = (Ring, StopRing, Sound, Audio, OpenLoop)
+_LINE_COMMANDS = (Sound, Audio, OpenLoop)
 _LEG_COMMANDS = (PlaceCall, Alert, Answer, HangUp, SendDigit, Connect)
 _CPC_SETTLE_MS = 50
 """After the loop was opened and closed again the telephone needs a moment to draw current."""
 
 
 class Station:
-    """One handset: a `HookDetector`, a `LineMachine` and a `PhoneMachine`."""
+    """One handset: hook, line and telephone, and what is said to it while it is on the hook."""
 
-    def __init__(self, hook: HookDetector, line: LineMachine, phone: PhoneMachine) -> None:
+    def __init__(
+        self,
+        hook: HookDetector,
+        line: LineMachine,
+        phone: PhoneMachine,
+        announcer: CallerIdMachine,
+    ) -> None:
         self.hook = hook
         self.line = line
         self.phone = phone
+        self.announcer = announcer
+        self.lamp = Lamp()
         self.tone = ""
         """What the ear is played now; empty: the leg, or silence."""
         self.unknown_events = 0
@@ -65,8 +76,9 @@ class Station:
     @property
     def deadline_ms(self) -> float | None:
         """When to call `handle_timer` if nothing happens before."""
-        parts = (self.hook.deadline_ms, self.line.deadline_ms, self.phone.deadline_ms)
-        return min((part for part in parts if part is not None), default=None)
+        parts = (self.hook, self.line, self.phone, self.announcer, self.lamp)
+        instants = [part.deadline_ms for part in parts]
+        return min((instant for instant in instants if instant is not None), default=None)
 
     def status(self, registered: bool, server: str) -> LineStatus:
         """For the lamp."""
@@ -100,12 +112,41 @@ class Station:
             return []
         return self._run(deque(self.phone.handle(event, now_ms)), now_ms)
 
+    def messages_wait(self, waiting: bool, now_ms: float) -> None:
+        """Messages wait for the owner, or none any more: stutter dial tone, and the lamp."""
+        self.line.messages_wait = waiting
+        if self.announcer.lights_lamp:
+            self.lamp.want(waiting, now_ms)
+
+    def sent(self, now_ms: float) -> list[Command]:
+        """The last frame of `SendCaller` or `SendWaiting` has been handed to the line."""
+        return list(self.announcer.sent(now_ms))
+
     def handle_timer(self, now_ms: float) -> list[Command]:
         """Call when `deadline_ms` has come; earlier does no harm."""
         commands = self._signals(self.hook.handle_timer(now_ms))
         commands += self._run(deque(self.line.handle_timer(now_ms)), now_ms)
         commands += self._run(deque(self.phone.handle_timer(now_ms)), now_ms)
+        commands += self.announcer.handle_timer(now_ms)
+        lit = self.lamp.handle_timer(self._idle, now_ms)
+        if lit is not None:
+            commands += self.announcer.waiting(lit, now_ms)
         return commands
+
+    @property
+    def _idle(self) -> bool:
+        """Nothing goes on, and nothing begins: not even a receiver that is just being lifted."""
+        return (
+            self.line.state is State.ON_HOOK
+            and self.announcer.state is caller_id.State.IDLE
+            and self.hook.deadline_ms is None
+        )
+
+    def _silence(self, now_ms: float) -> list[Command]:
+        """End what is said to a receiver that is down."""
+        if self.announcer.announces_waiting:
+            self.lamp.cut_off(now_ms)
+        return list(self.announcer.stop(now_ms))
 
     def _signals(self, signals: list[HookSignal]) -> list[Command]:
         commands: list[Command] = []
@@ -123,7 +164,14 @@ class Station:
             output = queue.popleft()
             if isinstance(output, Stimulus):
                 queue.extendleft(reversed(self.line.handle(output, now_ms)))
+            elif isinstance(output, Ring):
+                commands += self._silence(now_ms)
+                commands += self.announcer.call(output.caller, now_ms)
+            elif isinstance(output, StopRing):
+                commands += self._silence(now_ms)
             elif isinstance(output, (*_LINE_COMMANDS, *_LEG_COMMANDS, Note)):
+                if isinstance(output, Audio) and output.on:
+                    commands += self._silence(now_ms)
                 if isinstance(output, Sound):
                     self.tone = output.tone
                 if isinstance(output, OpenLoop):

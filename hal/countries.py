@@ -1,4 +1,4 @@
-"""Country data: tones, cadences, flash window, ringing (`countries.toml`)."""
+"""Country data: tones, cadences, flash window, ringing, caller ID (`countries.toml`)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class Country:
     flash_ms: tuple[int, int]
     """Shortest and longest break that is a flash."""
     tones: dict[str, Tone]
+    caller_id: str
+    """Name of the usual scheme (`hal.caller_id.schemes`)."""
 
 
 def load_country(code: str) -> Country:
@@ -49,7 +51,7 @@ def load_country(code: str) -> Country:
     tones["silence"] = Tone((), -90.0, ())
     low, high = data["flash_ms"]
     ring = RingCadence(tuple(data["ring"]["pattern_ms"]), data["ring"]["hz"])
-    return Country(code, row["name"], ring, (low, high), tones)
+    return Country(code, row["name"], ring, (low, high), tones, data["caller_id"])
 
 
 def country_codes() -> tuple[str, ...]:

@@ -29,10 +29,25 @@ class Line(Protocol):
         """
 
     def feed(self, feed: Feed) -> None:
-        """Set the direct current feed. Without a call of this the line is fed forward."""
+        """Set the direct current feed. Without a call of this the line is fed forward.
+
+        Raises:
+            LineFault: this line cannot (`reverses_feed`, `opens_loop`).
+        """
 
     def audio(self, on: bool) -> None:
         """Let audio frames run, or stop them. A line that is idle costs nothing."""
+
+    def on_hook_transfer(self, ms: int) -> None:
+        """Let audio reach a telephone whose receiver is down, for so long: on-hook transmission.
+
+        Audio has to run, too. Asked anew it lasts so long from now; 0 ends it. While the line
+        rings, audio passes in the pauses of the cadence alone. A receiver that is lifted ends it.
+
+        Raises:
+            LineFault: this line cannot (`transfers_on_hook`).
+            ValueError: `ms` is negative.
+        """
 
     def read_audio(self) -> bytes | None:
         """The next frame from the mouthpiece, or None if none is complete yet or audio is off."""

@@ -70,13 +70,25 @@ LineEvent = LoopCurrent | HookChanged | FlashSeen | PulseDigit | DtmfDigit | Unk
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a driver does itself; what it does not, `firmware` and `hal.dsp` do."""
+    """What a driver does itself; what it does not, `firmware` and `hal.dsp` do, or nobody."""
 
     debounces_hook: bool = False
     counts_pulses: bool = False
     detects_dtmf: bool = False
     makes_tones: bool = False
     sends_caller_id: bool = False
+    reverses_feed: bool = False
+    """`Line.feed` takes REVERSED."""
+    opens_loop: bool = False
+    """`Line.feed` takes OPEN."""
+    transfers_on_hook: bool = False
+    """`Line.on_hook_transfer` is there."""
+    lights_lamp: bool = False
+    """It puts message-waiting voltage on the line, for the neon lamp of a telephone."""
+    sets_gain: bool = False
+    cancels_echo: bool = False
+    measures_line: bool = False
+    """It measures voltage, current and leakage of the loop (GR-909)."""
 
 
 class Feed(Enum):

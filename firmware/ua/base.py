@@ -20,7 +20,16 @@ class RegistrationChanged:
     text: str = ""
 
 
-AgentEvent = RegistrationChanged | LegEvent
+@dataclass(frozen=True, slots=True)
+class MessagesWaiting:
+    """The voice mail of the account says whether messages wait (RFC 3842)."""
+
+    waiting: bool
+    new: int = 0
+    """How many are new, where that is told."""
+
+
+AgentEvent = RegistrationChanged | MessagesWaiting | LegEvent
 
 
 class UserAgent(Protocol):

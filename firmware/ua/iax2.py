@@ -48,8 +48,9 @@ _log = logging.getLogger(__name__)
 MOST_LEGS = 4
 _FAREWELL_S = 0.3
 """After BUSY or CONGESTION the far end may still say why, in its HANGUP."""
-_WITHHELD_MASK = 0x60
-"""Presentation bits of a number that is restricted or not available (RFC 5456, 8.6.30)."""
+_PRESENTATION_MASK = 0x60
+_RESTRICTED = 0x20
+"""Presentation bits of a number; what else there is in them means: not available (8.6.30)."""
 
 
 class Iax2Agent:
@@ -303,10 +304,11 @@ class Iax2Agent:
         name = f"in{self._offered}"
         call.tag = name
         self._legs[name] = self._leg(name, call)
-        shown = call.new.presentation & _WITHHELD_MASK == 0
-        self._events.append(
-            Offered(name, call.new.calling if shown else "", call.new.name if shown else "")
-        )
+        hidden = call.new.presentation & _PRESENTATION_MASK
+        if hidden:
+            self._events.append(Offered(name, "", withheld=hidden == _RESTRICTED))
+        else:
+            self._events.append(Offered(name, call.new.calling, call.new.name))
 
     def _wire_event(self, event: iax2.Event, now: float) -> None:
         if isinstance(event, iax2.CallOffered):

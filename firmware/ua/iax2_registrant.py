@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from firmware.config import Iax2Config, parse_iax2_server
-from firmware.ua.base import RegistrationChanged
+from firmware.ua.base import MessagesWaiting, RegistrationChanged
 from firmware.ua.iax2_socket import Address, Found, look_up
 from firmware.ua.registration import Attempt, Leave, Order, Registration, RetryTimes
 from firmware.wire import iax2
@@ -37,7 +37,7 @@ class Registrant:
         config: Iax2Config,
         endpoint: iax2.Endpoint,
         random: Callable[[], float],
-        emit: Callable[[RegistrationChanged], None],
+        emit: Callable[[RegistrationChanged | MessagesWaiting], None],
     ) -> None:
         self._config = config
         self._endpoint = endpoint
@@ -145,6 +145,8 @@ class Registrant:
         if self._plan.current != server:
             return
         self._answer_by = None
+        if event.messages is not None:
+            self._emit(MessagesWaiting(event.messages[0] > 0, event.messages[0]))
         self._refresh_at = now + max(_REFRESH_LEAST_S, _REFRESH_SHARE * event.refresh_s)
         if self._config.keep_alive_s and self._poke_at is None:
             self._poke_at = now + self._config.keep_alive_s

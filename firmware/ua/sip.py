@@ -30,6 +30,8 @@ from firmware.legs import (
     SendDigit,
 )
 from firmware.ua.base import AgentError, AgentEvent, RegistrationChanged
+from firmware.ua.identity import caller_of
+from firmware.ua.message_summary import summary_of
 from firmware.ua.registration import Attempt, Leave, Order, Registration, RetryTimes
 from firmware.ua.sip_leg import LegPort, SipLeg, guarded
 
@@ -73,7 +75,12 @@ class _Account(pj.Account):  # type: ignore[misc]
     @guarded
     def onIncomingCall(self, prm: Any) -> None:
         """INVITE."""
-        self._agent.incoming(self, prm.callId, str(prm.rdata.srcAddress))
+        self._agent.incoming(self, prm.callId, str(prm.rdata.srcAddress), str(prm.rdata.wholeMsg))
+
+    @guarded
+    def onMwiInfo(self, prm: Any) -> None:
+        """NOTIFY of message-summary, within a subscription or without one."""
+        self._agent.message_summary(str(prm.rdata.wholeMsg), str(prm.rdata.srcAddress))
 
     @guarded
     def onIncomingSubscribe(self, prm: Any) -> None:
@@ -239,10 +246,22 @@ class SipAgent:
         """From an account's callback; looked at when pjsua2 has returned."""
         self._answers.append((server, registered, status, text))
 
-    def incoming(self, account: _Account, call_id: int, source: str) -> None:
+    def message_summary(self, notify: str, source: str) -> None:
+        """A NOTIFY: believed if its source is a registrar that has us."""
+        if self._config.message_waiting == "off" or source not in self._friends:
+            return
+        summary = summary_of(notify)
+        if summary is not None:
+            self._events.append(summary)
+
+    @property
+    def _friends(self) -> set[str]:
+        """Addresses and ports of registrars that have us."""
+        return {one.peer for one in self._accounts.values() if one.active and one.peer}
+
+    def incoming(self, account: _Account, call_id: int, source: str, invite: str) -> None:
         """An INVITE: offered if its source is a registrar that has us, else refused."""
-        friends = {one.peer for one in self._accounts.values() if one.active and one.peer}
-        if source not in friends:
+        if source not in self._friends:
             self.strangers += 1
             stray = SipLeg(account, "", lambda _: None, self._take_port, call_id)
             stray.hangup(_operation(_FORBIDDEN))
@@ -252,8 +271,8 @@ class SipAgent:
         name = f"in{self._offered}"
         leg = SipLeg(account, name, self._events.append, self._take_port, call_id)
         self._legs[name] = leg
-        shown, user = _caller(leg.getInfo().remoteUri)
-        self._events.append(Offered(name, user, shown))
+        caller = caller_of(invite)
+        self._events.append(Offered(name, caller.number, caller.name, caller.withheld))
 
     # Inner workings
 
@@ -348,6 +367,7 @@ class SipAgent:
         config = pj.EpConfig()
         config.uaConfig.threadCnt = 0
         config.uaConfig.maxCalls = MOST_LEGS
+        config.uaConfig.mwiUnsolicitedEnabled = self._config.message_waiting != "off"
         config.uaConfig.userAgent = "loopstart-ata"
         config.logConfig.level = config.logConfig.consoleLevel = 4 if self._debug else 0
         config.medConfig.clockRate = 8_000
@@ -380,6 +400,12 @@ class SipAgent:
         config.sipConfig.authCreds.append(
             pj.AuthCredInfo("digest", "*", user, 0, self._config.password)
         )
+        if self._config.message_waiting == "subscribe":
+            # A subscription goes to our own address, which names no port: by way of the server.
+            config.mwiConfig.enabled = True
+            route = f"<sip:{server.host}:{server.port};lr{_parameter(server)}>"
+            config.sipConfig.proxies.append(route)
+            config.regConfig.proxyUse = 0
         config.natConfig.udpKaIntervalSec = self._config.keep_alive_s
         config.natConfig.sipOutboundUse = 0
         config.mediaConfig.lockCodecEnabled = False
@@ -412,14 +438,6 @@ def _uri(number: str, server: Server) -> str:
 def _escape(user: str) -> str:
     """User part of a SIP URI (RFC 3261, 25.1: `#` and `%` are not allowed as they are)."""
     return user.replace("%", "%25").replace("#", "%23")
-
-
-def _caller(remote_uri: str) -> tuple[str, str]:
-    """Display name and user part of `"Name" <sip:user@host>`."""
-    shown, bracket, rest = remote_uri.partition("<")
-    address = rest.partition(">")[0] if bracket else remote_uri
-    user = address.partition(":")[2].partition("@")[0] if "@" in address else ""
-    return (shown.strip().strip('"') if bracket else ""), user
 
 
 @contextmanager

@@ -31,6 +31,7 @@ _ROTARY_LEAD_MS = 100.0
 _MOST_DIGITS = 64
 _MOST_EDGES = 10_000
 _CADENCE_KEPT = 16
+_ON_HOOK_FRAMES_KEPT = 1_000
 
 FrameSource = Callable[[], bytes | None]
 """Gives 20 ms frames until it has none left."""
@@ -53,6 +54,8 @@ class Handset:
         self._wav: wave.Wave_write | None = None
         self.last_heard = SILENCE
         self.heard_frames = 0
+        self.heard_on_hook: deque[tuple[float, bytes]] = deque(maxlen=_ON_HOOK_FRAMES_KEPT)
+        """What its caller-ID unit heard of late while the receiver was down: when, and a frame."""
         self._ringing_vrms = 0.0
         self._ringing_hz = 0.0
         self._changed_ms = 0.0
@@ -253,8 +256,16 @@ class Handset:
         if self._wav is not None:
             self._wav.writeframesraw(frame)
 
+    def hear_on_hook(self, frame: bytes, at_ms: float) -> None:
+        """One frame arrives while the receiver is down: the caller-ID unit listens."""
+        if self.closed:
+            return
+        self.heard_on_hook.append((at_ms, frame))
+        if self._wav is not None:
+            self._wav.writeframesraw(frame)
+
     def record(self, path: str) -> None:
-        """Write what the ear hears to a WAV file (16-bit, mono, 8000 samples a second).
+        """Write what ear and caller-ID unit hear to a WAV file (16-bit, mono, 8000 samples/s).
 
         Raises:
             ValueError: the file cannot be written.

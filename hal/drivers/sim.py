@@ -37,7 +37,8 @@ _LAG_FORGIVEN_MS = 500.0
 class SimLine:
     """`hal.line.Line` over a wire to a `Handset`.
 
-    It debounces nothing, counts nothing and detects nothing: its capabilities are all false.
+    It debounces nothing, counts nothing and detects nothing: all that it does by itself is to feed
+    the loop either way or not at all, and to carry audio to a telephone that is on the hook.
 
     Args:
         clock: monotonic milliseconds.
@@ -45,7 +46,7 @@ class SimLine:
         seed: of the bounce of the handset's contacts.
     """
 
-    capabilities = Capabilities()
+    capabilities = Capabilities(reverses_feed=True, opens_loop=True, transfers_on_hook=True)
 
     def __init__(self, clock: Callable[[], float], control: str = "", seed: int = 1) -> None:
         self._clock = clock
@@ -59,6 +60,7 @@ class SimLine:
         self._ring_next_ms = 0.0
         self._audio = False
         self._frame_ms = 0.0
+        self._transfer_until_ms = 0.0
         self._mouth: deque[bytes] = deque(maxlen=_MOST_MOUTH_FRAMES)
         self._ear: deque[bytes] = deque(maxlen=_MOST_EAR_FRAMES)
         self._closed = False
@@ -116,6 +118,15 @@ class SimLine:
         if on:
             self._frame_ms = self._clock() + FRAME_MS
             self._ear.append(SILENCE)  # a frame in hand, so that a late one leaves no gap
+
+    def on_hook_transfer(self, ms: int) -> None:
+        """See `hal.line.Line`."""
+        if ms < 0:
+            raise ValueError(f"on-hook transfer cannot last {ms} ms; give 0 or more")
+        self._check_open()
+        self.advance()
+        if not self._flowing:
+            self._transfer_until_ms = self._clock() + ms
 
     def read_audio(self) -> bytes | None:
         """See `hal.line.Line`."""
@@ -184,11 +195,11 @@ class SimLine:
             else:
                 self._frame_ms += FRAME_MS
                 self._mouth.append(self.handset.speak())
-                self.handset.hear(self._ear.popleft() if self._ear else SILENCE)
+                self._carry(self._ear.popleft() if self._ear else SILENCE, first)
 
     def voltage(self) -> tuple[int, int, int]:
         """What is on the wire: volts direct, volts ringing (rms), hertz ringing."""
-        if self._cadence is not None and self._ring_part % 2 == 0:
+        if self._cadence is not None and self._ring_voltage:
             return _BATTERY_V, self._cadence.vrms, self._cadence.hz
         if self._feed is Feed.OPEN:
             return 0, 0, 0
@@ -220,6 +231,17 @@ class SimLine:
             "tone": self.status.tone,
         }
 
+    def _carry(self, frame: bytes, at_ms: float) -> None:
+        """Bring one frame to the telephone: to the ear, or on the hook to the caller-ID unit."""
+        if self.handset.closed:
+            self.handset.hear(frame)
+        elif at_ms <= self._transfer_until_ms and not self._ring_voltage:
+            self.handset.hear_on_hook(frame, at_ms)
+
+    @property
+    def _ring_voltage(self) -> bool:
+        return self._cadence is not None and self._ring_part % 2 == 0
+
     def _check_open(self) -> None:
         if self._closed:
             raise LineFault("the simulated line is closed; open it again")
@@ -229,8 +251,10 @@ class SimLine:
         if flowing == self._flowing:
             return
         self._flowing = flowing
-        if flowing and self._cadence is not None:
-            self._stop_ring(at_ms)
+        if flowing:
+            self._transfer_until_ms = 0.0
+            if self._cadence is not None:
+                self._stop_ring(at_ms)
         self._events.append(LoopCurrent(at_ms, flowing))
 
     def _next_ring_part(self, at_ms: float) -> None:

@@ -29,6 +29,13 @@ typedef struct g722_encode_state_s g722_encode_state_t;
 typedef struct g722_decode_state_s g722_decode_state_t;
 typedef struct gsm0610_state_s gsm0610_state_t;
 typedef struct plc_state_s plc_state_t;
+typedef struct adsi_tx_state_s adsi_tx_state_t;
+adsi_tx_state_t *adsi_tx_init(adsi_tx_state_t *s, int standard);
+int adsi_tx_free(adsi_tx_state_t *s);
+int adsi_tx(adsi_tx_state_t *s, int16_t amp[], int max_len);
+void adsi_tx_set_preamble(adsi_tx_state_t *s, int preamble_len, int preamble_ones_len,
+                          int postamble_ones_len, int stop_bits);
+int adsi_tx_put_message(adsi_tx_state_t *s, const uint8_t *msg, int len);
 g711_state_t *g711_init(g711_state_t *s, int mode);
 int g711_free(g711_state_t *s);
 int g711_encode(g711_state_t *s, uint8_t g711_data[], const int16_t amp[], int len);

@@ -96,6 +96,8 @@ class Peer:
         self.through: tuple[str, int] | None = None
         self.scripts: dict[str, Script] = {}
         self.contact = ""
+        self.mailbox: str | None = None
+        """Body that answers a subscription to message-summary; None refuses it."""
         self.registers: list[Heard] = []
         self.heard: list[Heard] = []
         self.audio: list[bytes] = []
@@ -145,6 +147,8 @@ class Peer:
             elif message.method in ("BYE", "CANCEL"):
                 self._far_rtp = None
                 self._reply(message, 200)
+            elif message.method == "SUBSCRIBE":
+                self._subscribe(message)
             elif message.method in ("OPTIONS", "UPDATE"):
                 self._reply(message, 200)
 
@@ -258,23 +262,67 @@ class Peer:
         )
         self.sip.sendto(text.encode(), (dialog["ip"], int(dialog["port"])))
 
-    def call(self, via: socket.socket | None = None, call_id: str = "") -> str:
-        """Send the device an INVITE, from our own socket or a stranger's; its Call-ID."""
+    def call(
+        self, via: socket.socket | None = None, call_id: str = "", caller: str = "", extra: str = ""
+    ) -> str:
+        """Send the device an INVITE, from our own socket or a stranger's; its Call-ID.
+
+        Args:
+            caller: From, without tag; ours if empty.
+            extra: more header lines.
+        """
         sender = via or self.sip
         call_id = call_id or f"call{time.monotonic_ns()}"
-        octets = self.request("INVITE", call_id, sender.getsockname()[1])
+        octets = self.request("INVITE", call_id, sender.getsockname()[1], caller, extra)
         sender.sendto(octets, self.device)
         return call_id
 
-    def request(self, method: str, call_id: str, port: int) -> bytes:
+    def notify(self, body: str, via: socket.socket | None = None) -> None:
+        """Tell the device unasked what waits for it (RFC 3842)."""
+        sender = via or self.sip
+        port = sender.getsockname()[1]
+        name = f"mwi{time.monotonic_ns()}"
+        text = (
+            f"NOTIFY {self.contact} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};"
+            f"branch=z9hG4bK{name}\r\nMax-Forwards: 70\r\nFrom: <sip:mail@127.0.0.1>;tag=m\r\n"
+            f"To: <{self.contact}>\r\nCall-ID: {name}\r\nCSeq: 1 NOTIFY\r\n"
+            f"Contact: <sip:mail@127.0.0.1:{port}>\r\nEvent: message-summary\r\n"
+            "Subscription-State: active\r\nContent-Type: application/simple-message-summary\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        )
+        sender.sendto(text.encode(), self.device)
+
+    def _subscribe(self, request: Heard) -> None:
+        """Grant a subscription, and say within it what `mailbox` says."""
+        if self.mailbox is None:
+            self._reply(request, 489)
+            return
+        self._reply(request, 200, "Expires: 600\r\n")
+        uri = re.findall(r"<([^>]+)>", request.one("contact"))[0]
+        text = (
+            f"NOTIFY {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{self.port};"
+            f"branch=z9hG4bKs{time.monotonic_ns()}\r\nMax-Forwards: 70\r\n"
+            f"From: {request.one('to')};tag=peer\r\nTo: {request.one('from')}\r\n"
+            f"Call-ID: {request.one('call-id')}\r\nCSeq: 1 NOTIFY\r\n"
+            f"Contact: <sip:peer@127.0.0.1:{self.port}>\r\nEvent: message-summary\r\n"
+            "Subscription-State: active;expires=600\r\n"
+            "Content-Type: application/simple-message-summary\r\n"
+            f"Content-Length: {len(self.mailbox)}\r\n\r\n{self.mailbox}"
+        )
+        self.sip.sendto(text.encode(), request.source)
+
+    def request(
+        self, method: str, call_id: str, port: int, caller: str = "", extra: str = ""
+    ) -> bytes:
         """A request outside any dialog, with an offer."""
         sdp = self._sdp()
+        caller = caller or '"Ann" <sip:5145550199@127.0.0.1>'
         text = (
             f"{method} {self.contact} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};"
             f"branch=z9hG4bK{call_id}\r\nMax-Forwards: 70\r\n"
-            f'From: "Ann" <sip:5145550199@127.0.0.1>;tag=a{call_id}\r\nTo: <{self.contact}>\r\n'
+            f"From: {caller};tag=a{call_id}\r\nTo: <{self.contact}>\r\n"
             f"Call-ID: {call_id}\r\nCSeq: 1 {method}\r\nContact: <sip:ann@127.0.0.1:{port}>\r\n"
-            f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}"
+            f"{extra}Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}"
         )
         return text.encode()
 

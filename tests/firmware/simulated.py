@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from datetime import datetime
 
 from firmware.app import Device
 from firmware.config import Config, LineConfig, SipConfig
 from firmware.legs import LegCommand
 from firmware.ua.base import AgentEvent
 from hal.drivers.sim import SimLine
+
+NOON = datetime.fromisoformat("2026-03-27T12:00")
+"""Time at the telephone."""
 
 
 class PaperAgent:
@@ -58,7 +62,7 @@ class Desk:
         self.agent = PaperAgent()
         sip = SipConfig("100001", "secret", ("127.0.0.1:5060",))
         config = Config(sip, LineConfig(**line))  # type: ignore[arg-type]
-        self.device = Device(config, self.line, self.agent, lambda: self.now_ms)
+        self.device = Device(config, self.line, self.agent, lambda: self.now_ms, lambda: NOON)
         self.ear: list[bytes] = []
         self._hear = self.line.handset.hear
         self.line.handset.hear = self._listen  # type: ignore[method-assign]

@@ -35,6 +35,9 @@ class Rig(Protocol):
     def wait(self, ms: float) -> None: ...
     def bell_rings(self) -> bool: ...
     def last_heard(self) -> bytes: ...
+    def heard_on_hook(self) -> bytes:
+        """All audio that has reached the telephone while its receiver was down."""
+        ...
 
 
 class SimRig:
@@ -62,6 +65,9 @@ class SimRig:
 
     def last_heard(self) -> bytes:
         return self.handset.last_heard
+
+    def heard_on_hook(self) -> bytes:
+        return b"".join(frame for _, frame in self.handset.heard_on_hook)
 
 
 RIGS: list[Callable[[], Rig]] = [SimRig]
@@ -165,6 +171,8 @@ def test_a_frame_of_another_length_is_refused(rig: Rig, length: int) -> None:
 
 
 def test_an_open_feed_draws_no_current(rig: Rig) -> None:
+    if not rig.line.capabilities.opens_loop:
+        pytest.skip("the loop does not open")
     rig.lift()
     rig.wait(100)
     rig.line.take_events()
@@ -174,6 +182,81 @@ def test_an_open_feed_draws_no_current(rig: Rig) -> None:
     rig.wait(100)
     flowing = [one.flowing for one in rig.line.take_events() if isinstance(one, LoopCurrent)]
     assert flowing in ([False, True], []), "what a driver debounces it may keep to itself"
+
+
+SOUND = b"\x10\x20" * 160
+
+
+def play(rig: Rig, frames: int) -> int:
+    """Write so many frames, one each 20 ms; how many more reached a receiver that is down."""
+    before = rig.heard_on_hook().count(SOUND)
+    for _ in range(frames):
+        rig.line.write_audio(SOUND)
+        rig.wait(20)
+    return rig.heard_on_hook().count(SOUND) - before
+
+
+@pytest.fixture
+def transferring(rig: Rig) -> Rig:
+    if not rig.line.capabilities.transfers_on_hook:
+        with pytest.raises(LineFault):
+            rig.line.on_hook_transfer(1_000)
+        pytest.skip("no on-hook transmission")
+    rig.line.audio(True)
+    return rig
+
+
+def test_audio_reaches_a_receiver_that_is_down_only_by_on_hook_transfer(transferring: Rig) -> None:
+    rig = transferring
+    assert play(rig, 10) == 0
+    rig.line.on_hook_transfer(1_000)
+    assert play(rig, 20) >= 18
+    rig.line.on_hook_transfer(0)
+    assert play(rig, 10) <= 2, "ended at once"
+    rig.line.on_hook_transfer(100)
+    assert play(rig, 50) <= 8, "it ends by itself"
+    with pytest.raises(ValueError):
+        rig.line.on_hook_transfer(-1)
+
+
+def test_on_hook_transfer_passes_between_rings_and_ends_when_the_receiver_is_lifted(
+    transferring: Rig,
+) -> None:
+    rig = transferring
+    rig.line.ring(RING)
+    rig.line.on_hook_transfer(10_000)
+    assert play(rig, 50) == 0, "ringing voltage is on the wire"
+    rig.wait(1_200)
+    assert play(rig, 50) >= 45
+    rig.lift()
+    rig.wait(50)
+    assert play(rig, 10) == 0
+    rig.hang_up()
+    rig.wait(1_500)
+    assert play(rig, 10) == 0, "asked for one call, not for the next"
+
+
+@pytest.mark.parametrize("feed", [Feed.REVERSED, Feed.OPEN])
+def test_a_feed_that_a_line_cannot_is_refused(rig: Rig, feed: Feed) -> None:
+    can = rig.line.capabilities
+    if can.reverses_feed if feed is Feed.REVERSED else can.opens_loop:
+        rig.line.feed(feed)
+        rig.line.feed(feed)
+    else:
+        with pytest.raises(LineFault):
+            rig.line.feed(feed)
+    rig.line.feed(Feed.FORWARD)
+
+
+def test_a_reversed_feed_is_no_hook(rig: Rig) -> None:
+    if not rig.line.capabilities.reverses_feed:
+        pytest.skip("the feed does not reverse")
+    rig.lift()
+    rig.wait(100)
+    rig.line.take_events()
+    rig.line.feed(Feed.REVERSED)
+    rig.wait(300)
+    assert rig.line.take_events() == []
 
 
 def test_closing_twice_and_using_it_after(rig: Rig) -> None:
