@@ -1,23 +1,47 @@
-"""Drivers of FXS ports, chosen by the board file."""
+"""Drivers of FXS ports, chosen by the board file.
+
+What a driver needs beside Python is imported when its port is opened, never before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from boards.board import LineHardware
+from boards.lines import DahdiSettings, LineHardware
+from hal.drivers.settings import HookTiming
 from hal.line import Line
 
+Clock = Callable[[], float]
+"""Monotonic milliseconds."""
 
-def open_line(hardware: LineHardware, clock: Callable[[], float]) -> Line:
+
+def open_line(hardware: LineHardware, clock: Clock, timing: HookTiming | None = None) -> Line:
     """Open the port that a board file describes.
 
     Args:
         hardware: an entry of `[[lines]]`.
         clock: monotonic milliseconds.
+        timing: for drivers that time breaks of the loop themselves; none: as in North America.
     Raises:
         LineFault: the port cannot be opened.
     """
-    assert hardware.driver == "sim", "boards.board knows every driver"
+    return _OPENERS[hardware.driver](hardware, clock, timing or HookTiming())
+
+
+def _open_sim(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
     from hal.drivers.sim import SimLine
 
     return SimLine(clock, control=hardware.control, seed=hardware.bounce_seed)
+
+
+def _open_dahdi(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
+    from hal.drivers.dahdi import DahdiLine
+    from hal.drivers.devicefile import KernelFiles
+
+    return DahdiLine(KernelFiles(), hardware.dahdi or DahdiSettings(), timing, clock)
+
+
+_OPENERS: dict[str, Callable[[LineHardware, Clock, HookTiming], Line]] = {
+    "sim": _open_sim,
+    "dahdi": _open_dahdi,
+}

@@ -1,0 +1,50 @@
+"""How each kind of port is reached: the tables under `[[lines]]` of a board file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from boards.schema import setting
+
+
+@dataclass(frozen=True, slots=True)
+class DahdiSettings:
+    """`[lines.dahdi]`: a channel of DAHDI, set up by /etc/dahdi/system.conf and dahdi_cfg."""
+
+    channel: int = setting(1, least=1, most=1023)
+    tone_zone: int = setting(-1, least=-1, most=127)
+    """-1: the default of system.conf."""
+    detect_dtmf: bool = False
+    """Let the card hear digits, if it can. It then takes them out of the audio always."""
+    echo_canceller: bool = True
+    gain_in_db: float = setting(0.0, least=-15, most=12)
+    """From the mouthpiece; in steps of 0.1 dB, for cards that have it."""
+    gain_out_db: float = setting(0.0, least=-15, most=12)
+
+
+@dataclass(frozen=True, slots=True)
+class LineHardware:
+    """One FXS port of a board."""
+
+    driver: Literal["sim", "dahdi"]
+    name: str = "line1"
+    control: str = ""
+    """Driver `sim`: path of the UNIX socket that moves the handset; empty: none is opened."""
+    bounce_seed: int = setting(1, least=0)
+    """Driver `sim`: seed of the contact bounce of the handset's switches."""
+    dahdi: DahdiSettings | None = None
+
+    @staticmethod
+    def problem(value: LineHardware) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        for table in _TABLES:
+            if getattr(value, table) is not None and table != value.driver:
+                what = f"is for the driver `{table}`, but the line has `{value.driver}`"
+                return table, what, f'remove it, or write `driver = "{table}"`'
+        if value.control and value.driver != "sim":
+            return "control", "only a simulated handset has a control socket", "remove it"
+        return None
+
+
+_TABLES = ("dahdi",)
