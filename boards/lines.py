@@ -24,16 +24,54 @@ class DahdiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GpioSettings:
+    """`[lines.gpio]`: a SLIC on pins of a GPIO chip, and a sound device for its audio."""
+
+    chip: str = "/dev/gpiochip0"
+    hook_line: int = setting(5, least=0, most=1023)
+    """Offset of the line at SHK, which tells loop current."""
+    ring_mode_line: int = setting(6, least=0, most=1023)
+    """At RM, ring mode."""
+    reverse_line: int = setting(13, least=0, most=1023)
+    """At F/R, forward or reversed."""
+    power_down_line: int = setting(-1, least=-1, most=1023)
+    """At PD, power down; -1: not wired, and the loop is never opened."""
+    hook_active_low: bool = False
+    on_hook_audio: bool = True
+    """The SLIC carries audio to a receiver that is down: caller ID."""
+    capture: str = "plughw:0,0"
+    """ALSA's name of the device that hears the mouthpiece."""
+    playback: str = "plughw:0,0"
+
+    @staticmethod
+    def problem(value: GpioSettings) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        wired = {
+            "hook_line": value.hook_line,
+            "ring_mode_line": value.ring_mode_line,
+            "reverse_line": value.reverse_line,
+            "power_down_line": value.power_down_line,
+        }
+        taken: dict[int, str] = {}
+        for key, offset in wired.items():
+            if offset >= 0 and offset in taken:
+                return key, f"is {offset}, as {taken[offset]} is", "give each pin its own line"
+            taken[offset] = key
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class LineHardware:
     """One FXS port of a board."""
 
-    driver: Literal["sim", "dahdi"]
+    driver: Literal["sim", "dahdi", "gpio"]
     name: str = "line1"
     control: str = ""
     """Driver `sim`: path of the UNIX socket that moves the handset; empty: none is opened."""
     bounce_seed: int = setting(1, least=0)
     """Driver `sim`: seed of the contact bounce of the handset's switches."""
     dahdi: DahdiSettings | None = None
+    gpio: GpioSettings | None = None
 
     @staticmethod
     def problem(value: LineHardware) -> tuple[str, str, str] | None:
@@ -47,4 +85,4 @@ class LineHardware:
         return None
 
 
-_TABLES = ("dahdi",)
+_TABLES = ("dahdi", "gpio")

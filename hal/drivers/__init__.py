@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boards.lines import DahdiSettings, LineHardware
+from boards.lines import DahdiSettings, GpioSettings, LineHardware
 from hal.drivers.settings import HookTiming
 from hal.line import Line
 
@@ -41,7 +41,17 @@ def _open_dahdi(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Lin
     return DahdiLine(KernelFiles(), hardware.dahdi or DahdiSettings(), timing, clock)
 
 
+def _open_gpio(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
+    from hal.drivers.gpio import GpioLine
+    from hal.drivers.libraries import load
+
+    gpiod = load("gpiod", "gpiod")
+    alsaaudio = load("alsaaudio", "pyalsaaudio")
+    return GpioLine(gpiod, alsaaudio, hardware.gpio or GpioSettings(), clock)
+
+
 _OPENERS: dict[str, Callable[[LineHardware, Clock, HookTiming], Line]] = {
     "sim": _open_sim,
     "dahdi": _open_dahdi,
+    "gpio": _open_gpio,
 }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
-from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -29,6 +27,7 @@ from hal.drivers.dahdi_abi import (
     integer_of,
 )
 from hal.drivers.devicefile import DeviceFiles
+from hal.drivers.octets import swapped
 from hal.values import FRAME_SAMPLES, LineFault
 
 T = TypeVar("T")
@@ -186,14 +185,14 @@ class Channel:
     def read(self, octets: int, on_event: Callable[[], None]) -> bytes:
         """What audio there is, at most so many octets; `on_event` is called if events wait."""
         try:
-            return _swapped(self._twice(lambda: self._files.read(self._fd, octets), on_event))
+            return swapped(self._twice(lambda: self._files.read(self._fd, octets), on_event))
         except BlockingIOError:
             return b""
 
     def write(self, frame: bytes, on_event: Callable[[], None]) -> bool:
         """Queue a frame; False if there was no room and it is lost."""
         try:
-            octets = _swapped(frame)
+            octets = swapped(frame)
             return self._twice(lambda: self._files.write(self._fd, octets), on_event) > 0
         except BlockingIOError:
             return False
@@ -273,12 +272,3 @@ def _specify(files: DeviceFiles, fd: int, number: int) -> None:
                 "/etc/dahdi/system.conf and run dahdi_cfg"
             )
         raise LineFault(f"DAHDI channel {number} {what}") from None
-
-
-def _swapped(audio: bytes) -> bytes:
-    """Between our octet order, little-endian, and the machine's, which is the kernel's."""
-    if sys.byteorder == "little":
-        return audio
-    samples = array("h", audio)
-    samples.byteswap()
-    return samples.tobytes()

@@ -9,11 +9,13 @@ from typing import NoReturn, Protocol
 
 import pytest
 
-from boards.lines import DahdiSettings
+from boards.lines import DahdiSettings, GpioSettings
 from hal.drivers.dahdi import DahdiLine
 from hal.drivers.dahdi_fake import FakeDahdi
+from hal.drivers.gpio import GpioLine
 from hal.drivers.handset import Handset
 from hal.drivers.settings import HookTiming
+from hal.drivers.slic_fake import FakeSlic
 from hal.drivers.wire import Wire
 from hal.line import Line
 
@@ -27,7 +29,8 @@ EXPECTED_SKIP = "by capabilities.toml: "
 class Rig(Protocol):
     """A driver, and hands at the far end of its wire."""
 
-    line: Line
+    @property
+    def line(self) -> Line: ...
 
     def lift(self) -> None: ...
     def hang_up(self) -> None: ...
@@ -102,7 +105,40 @@ class DahdiSpanRig(DahdiRig):
     software = True
 
 
+PINS = GpioSettings(power_down_line=19, capture="plughw:0", playback="plughw:0")
+
+
+class GpioRig(WiredRig):
+    """A SLIC whose every pin is wired; time stops wherever ringing has something to do."""
+
+    line: GpioLine
+
+    def __init__(self, settings: GpioSettings = PINS) -> None:
+        super().__init__()
+        self.slic = FakeSlic(self.clock, settings)
+        self.wire = self.slic.wire
+        self.line = GpioLine(
+            self.slic.gpiod, self.slic.alsaaudio, settings, self.clock, threaded=False
+        )
+
+    def wait(self, ms: float) -> None:
+        end_ms = self.now_ms + ms
+        while True:
+            due_ms = self.line.ringing_due_ms
+            self.now_ms = end_ms if due_ms is None else min(end_ms, max(due_ms, self.now_ms))
+            self.wire.advance()
+            if due_ms is None or due_ms > end_ms:
+                return
+            self.line.advance()
+
+    def bell_rings(self) -> bool:
+        """A bell shows only by and by that the line swings."""
+        self.wait(60)
+        return super().bell_rings()
+
+
 HARDWARE_RIGS: dict[str, Callable[[], Rig]] = {
     "dahdi": DahdiRig,
     "dahdi-span": DahdiSpanRig,
+    "gpio": GpioRig,
 }
