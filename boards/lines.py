@@ -61,10 +61,74 @@ class GpioSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Si3210Settings:
+    """`[lines.si3210]`: a Si3210 on an SPI bus, its PCM bus on a sound device of the board."""
+
+    spi_bus: int = setting(0, least=0, most=63)
+    spi_device: int = setting(0, least=0, most=63)
+    """/dev/spidev<bus>.<device>."""
+    spi_hz: int = setting(1_000_000, least=10_000, most=16_000_000)
+    interrupt_chip: str = "/dev/gpiochip0"
+    interrupt_line: int = setting(-1, least=-1, most=1023)
+    """Offset of the GPIO line at INT; -1: not wired, and the chip is asked every 10 ms."""
+    loop_current_ma: int = setting(20, least=20, most=41)
+    """In steps of 3 mA."""
+    pcm: Literal["ulaw", "alaw", "linear"] = "ulaw"
+    pcm_slot: int = setting(0, least=0, most=1023)
+    """Where its time slot begins after the frame pulse, bits."""
+    detect_dtmf: bool = False
+    """Let the chip hear digits. They then stay in the audio."""
+    capture: str = "plughw:0,0"
+    """ALSA's name of the device that hears the mouthpiece."""
+    playback: str = "plughw:0,0"
+
+
+_TAPI_CALLS = (
+    "EVENT_GET", "LINE_FEED_SET", "RING_CADENCE_HR_SET", "RING_START", "RING_STOP",
+    "ENC_START", "ENC_STOP", "DEC_START", "DEC_STOP",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TapiStep:
+    """`[[lines.tapi.bring_up]]`: one ioctl of the start, in its place."""
+
+    name: str
+    number: int = setting(least=0, most=0xFFFFFFFF)
+    on: Literal["control", "line"] = "line"
+    value: int = 0
+    """The argument, where it is a number."""
+    words: tuple[int, ...] = ()
+    """What the argument points to, where it is a structure: its 32-bit words."""
+
+
+@dataclass(frozen=True, slots=True)
+class TapiSettings:
+    """`[lines.tapi]`: a channel of Lantiq's TAPI. Numbers are those of the target's own header."""
+
+    control: str = "/dev/vmmc10"
+    line: str = "/dev/vmmc11"
+    channel: int = setting(0, least=0, most=15)
+    codec: Literal["PCMU", "PCMA"] = "PCMA"
+    calls: dict[str, int] | None = None
+    """Numbers of the calls that a line makes."""
+    bring_up: tuple[TapiStep, ...] = ()
+
+    @staticmethod
+    def problem(value: TapiSettings) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        missing = [name for name in _TAPI_CALLS if name not in (value.calls or {})]
+        if missing:
+            what = f"lacks {', '.join(missing)}"
+            return "calls", what, "take their numbers from drv_tapi_io.h of the target's driver"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class LineHardware:
     """One FXS port of a board."""
 
-    driver: Literal["sim", "dahdi", "gpio"]
+    driver: Literal["sim", "dahdi", "gpio", "si3210", "tapi"]
     name: str = "line1"
     control: str = ""
     """Driver `sim`: path of the UNIX socket that moves the handset; empty: none is opened."""
@@ -72,6 +136,8 @@ class LineHardware:
     """Driver `sim`: seed of the contact bounce of the handset's switches."""
     dahdi: DahdiSettings | None = None
     gpio: GpioSettings | None = None
+    si3210: Si3210Settings | None = None
+    tapi: TapiSettings | None = None
 
     @staticmethod
     def problem(value: LineHardware) -> tuple[str, str, str] | None:
@@ -80,9 +146,11 @@ class LineHardware:
             if getattr(value, table) is not None and table != value.driver:
                 what = f"is for the driver `{table}`, but the line has `{value.driver}`"
                 return table, what, f'remove it, or write `driver = "{table}"`'
+        if value.driver == "tapi" and value.tapi is None:
+            return "tapi", "a line of TAPI needs its table of calls", "add `[lines.tapi]`"
         if value.control and value.driver != "sim":
             return "control", "only a simulated handset has a control socket", "remove it"
         return None
 
 
-_TABLES = ("dahdi", "gpio")
+_TABLES = ("dahdi", "gpio", "si3210", "tapi")

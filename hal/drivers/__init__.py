@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boards.lines import DahdiSettings, GpioSettings, LineHardware
+from boards.lines import DahdiSettings, GpioSettings, LineHardware, Si3210Settings
 from hal.drivers.settings import HookTiming
 from hal.line import Line
 
@@ -50,8 +50,33 @@ def _open_gpio(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line
     return GpioLine(gpiod, alsaaudio, hardware.gpio or GpioSettings(), clock)
 
 
+def _open_si3210(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
+    from hal.drivers.alsa import AlsaAudio
+    from hal.drivers.libraries import load
+    from hal.drivers.si3210 import Si3210Line
+    from hal.drivers.si3210_bus import open_chip, open_interrupt
+
+    settings = hardware.si3210 or Si3210Settings()
+    sound = AlsaAudio(load("alsaaudio", "pyalsaaudio"), settings.capture, settings.playback, clock)
+    interrupt = None
+    if settings.interrupt_line >= 0:
+        interrupt = open_interrupt(load("gpiod", "gpiod"), settings)
+    chip = open_chip(load("spidev", "spidev"), settings)
+    return Si3210Line(chip, sound, settings, clock, interrupt)
+
+
+def _open_tapi(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
+    from hal.drivers.devicefile import KernelFiles
+    from hal.drivers.tapi import TapiLine
+
+    assert hardware.tapi is not None, "boards.lines asks for the table"
+    return TapiLine(KernelFiles(), hardware.tapi, timing, clock)
+
+
 _OPENERS: dict[str, Callable[[LineHardware, Clock, HookTiming], Line]] = {
     "sim": _open_sim,
     "dahdi": _open_dahdi,
     "gpio": _open_gpio,
+    "si3210": _open_si3210,
+    "tapi": _open_tapi,
 }

@@ -53,6 +53,11 @@ class Wire:
         """Do it not."""
         self._due.pop(name, None)
 
+    def next_ms(self) -> float | None:
+        """When something happens on the wire or the card, if nobody does anything."""
+        instants = [self.handset.next_edge_ms(), *(at_ms for at_ms, _ in self._due.values())]
+        return min((one for one in instants if one is not None), default=None)
+
     def advance(self) -> None:
         """Let time pass up to the clock's now."""
         now_ms = self._clock()

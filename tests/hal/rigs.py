@@ -9,13 +9,20 @@ from typing import NoReturn, Protocol
 
 import pytest
 
-from boards.lines import DahdiSettings, GpioSettings
+from boards.lines import DahdiSettings, GpioSettings, Si3210Settings, TapiSettings, TapiStep
+from hal.drivers.alsa import AlsaAudio
+from hal.drivers.alsa_fake import FakeAlsa
 from hal.drivers.dahdi import DahdiLine
 from hal.drivers.dahdi_fake import FakeDahdi
 from hal.drivers.gpio import GpioLine
 from hal.drivers.handset import Handset
 from hal.drivers.settings import HookTiming
+from hal.drivers.si3210 import Si3210Line
+from hal.drivers.si3210_chip import Chip
+from hal.drivers.si3210_sim import Si3210Sim
 from hal.drivers.slic_fake import FakeSlic
+from hal.drivers.tapi import TapiLine
+from hal.drivers.tapi_fake import FakeTapi
 from hal.drivers.wire import Wire
 from hal.line import Line
 
@@ -108,8 +115,30 @@ class DahdiSpanRig(DahdiRig):
 PINS = GpioSettings(power_down_line=19, capture="plughw:0", playback="plughw:0")
 
 
-class GpioRig(WiredRig):
-    """A SLIC whose every pin is wired; time stops wherever ringing has something to do."""
+class SteppedRig(WiredRig):
+    """A driver that rings, or looks, by itself: time stops wherever it has something to do."""
+
+    def due_ms(self) -> float | None:
+        """When the driver wants `advance`."""
+        raise NotImplementedError
+
+    def advance(self) -> None:
+        """What the program's loop, or a thread, would do then."""
+        raise NotImplementedError
+
+    def wait(self, ms: float) -> None:
+        end_ms = self.now_ms + ms
+        while True:
+            due_ms = self.due_ms()
+            self.now_ms = end_ms if due_ms is None else min(end_ms, max(due_ms, self.now_ms))
+            self.wire.advance()
+            if due_ms is None or due_ms > end_ms:
+                return
+            self.advance()
+
+
+class GpioRig(SteppedRig):
+    """A SLIC whose every pin is wired."""
 
     line: GpioLine
 
@@ -121,15 +150,11 @@ class GpioRig(WiredRig):
             self.slic.gpiod, self.slic.alsaaudio, settings, self.clock, threaded=False
         )
 
-    def wait(self, ms: float) -> None:
-        end_ms = self.now_ms + ms
-        while True:
-            due_ms = self.line.ringing_due_ms
-            self.now_ms = end_ms if due_ms is None else min(end_ms, max(due_ms, self.now_ms))
-            self.wire.advance()
-            if due_ms is None or due_ms > end_ms:
-                return
-            self.line.advance()
+    def due_ms(self) -> float | None:
+        return self.line.ringing_due_ms
+
+    def advance(self) -> None:
+        self.line.advance()
 
     def bell_rings(self) -> bool:
         """A bell shows only by and by that the line swings."""
@@ -137,8 +162,77 @@ class GpioRig(WiredRig):
         return super().bell_rings()
 
 
+class Si3210Rig(SteppedRig):
+    """A chip whose INT pin is not wired."""
+
+    line: Si3210Line
+    wired = False
+
+    def __init__(self, settings: Si3210Settings | None = None) -> None:
+        super().__init__()
+        self.chip = Si3210Sim(self.clock)
+        self.wire = self.chip.wire
+        self.alsa = FakeAlsa(self.wire)
+        settings = settings or Si3210Settings()
+        sound = AlsaAudio(self.alsa, settings.capture, settings.playback, self.clock)
+        interrupt = self.chip.interrupt if self.wired else None
+        self.line = Si3210Line(
+            Chip(self.chip), sound, settings, self.clock, interrupt, sleep=self.sleep
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.now_ms += seconds * 1000
+
+    def due_ms(self) -> float | None:
+        return self.line.due_ms
+
+    def advance(self) -> None:
+        self.line.advance()
+
+
+class Si3210IntRig(Si3210Rig):
+    """A chip whose INT pin is wired: it is asked when it calls."""
+
+    wired = True
+
+    def due_ms(self) -> float | None:
+        due_ms = self.line.due_ms
+        next_ms = self.wire.next_ms()
+        if self.chip.asserted:
+            return self.now_ms
+        return due_ms if next_ms is None or due_ms is None else min(due_ms, next_ms)
+
+
+TAPI = TapiSettings(
+    codec="PCMU",
+    calls={
+        "EVENT_GET": 0x401071C0, "LINE_FEED_SET": 0x20007101, "RING_CADENCE_HR_SET": 0x80587103,
+        "RING_START": 0x20007187, "RING_STOP": 0x20007188, "ENC_START": 0x2000718A,
+        "ENC_STOP": 0x2000718B, "DEC_START": 0x20007191, "DEC_STOP": 0x20007192,
+    },
+    bring_up=(
+        TapiStep("DEV_STOP", 0x20007103, on="control"),
+        TapiStep("DEV_START", 0x800C7102, on="control", words=(3, 0, 0)),
+        TapiStep("LINE_TYPE_SET", 0x80087147, words=(2, 0)),
+    ),
+)  # fmt: skip
+
+
+class TapiRig(WiredRig):
+    """A voice processor; its G.711 is mu-law, in which the tests' sounds are exact."""
+
+    def __init__(self, settings: TapiSettings = TAPI, timing: HookTiming | None = None) -> None:
+        super().__init__()
+        self.tapi = FakeTapi(self.clock, settings)
+        self.wire = self.tapi.wire
+        self.line = TapiLine(self.tapi, settings, timing or HookTiming(), self.clock)
+
+
 HARDWARE_RIGS: dict[str, Callable[[], Rig]] = {
     "dahdi": DahdiRig,
     "dahdi-span": DahdiSpanRig,
     "gpio": GpioRig,
+    "si3210": Si3210Rig,
+    "si3210-int": Si3210IntRig,
+    "tapi": TapiRig,
 }

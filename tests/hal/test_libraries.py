@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from boards.lines import Si3210Settings
 from hal.drivers import slic_fake
 from hal.drivers.alsa import AlsaAudio
+from hal.drivers.si3210_bus import open_chip
 from hal.drivers.slic_pins import SlicPins
 from hal.values import FRAME_OCTETS, SILENCE, LineFault
 from tests.hal.rigs import PINS
@@ -44,3 +46,11 @@ def test_alsas_null_device_runs() -> None:
     sound.stop()
     with pytest.raises(LineFault, match="aplay -L"):
         AlsaAudio(alsaaudio, "nonesuch", "null", lambda: 0.0).start()
+
+
+def test_spidev_has_what_the_driver_asks_for() -> None:
+    spidev = pytest.importorskip("spidev", reason="spidev is not installed")
+    for name in ("open", "close", "xfer2", "max_speed_hz", "mode"):
+        assert hasattr(spidev.SpiDev, name)
+    with pytest.raises(LineFault, match=r"/dev/spidev0\.0"):
+        open_chip(spidev, Si3210Settings())

@@ -147,7 +147,7 @@ def test_what_is_written_is_heard_and_gaps_are_silence(rig: Rig) -> None:
     rig.lift()
     rig.wait(100)
     rig.line.audio(True)
-    sound = b"\x10\x20" * 160
+    sound = b"\x7c\x20" * 160
     heard = []
     for _ in range(5):
         rig.line.write_audio(sound)
@@ -178,7 +178,7 @@ def test_an_open_feed_draws_no_current(rig: Rig) -> None:
     assert flowing in ([False, True], []), "what a driver debounces it may keep to itself"
 
 
-SOUND = b"\x10\x20" * 160
+SOUND = b"\x7c\x20" * 160
 
 
 def play(rig: Rig, frames: int) -> int:
