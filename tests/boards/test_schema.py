@@ -135,9 +135,14 @@ def test_boards_by_path_and_unknown_ones(tmp_path: Path) -> None:
         ('driver = "dahdi"\n[lines.dahdi]\nchannel = 0', 5, "lines[0].dahdi.channel", "1 to 1023"),
         ('driver = "dahdi"\n[lines.dahdi]\nchanel = 1', 5, "lines[0].dahdi.chanel", "`channel`"),
         ('driver = "sim"\n[lines.dahdi]\nchannel = 1', 4, "lines[0].dahdi", 'driver = "dahdi"'),
+        ('driver = "gpio"\n[lines.gpio]\nhook_line = 6', 4, "lines[0].gpio.ring_mode_line", "own"),
+        ('driver = "si3210"\n[lines.si3210]\nloop_current_ma = 50', 5,
+         "lines[0].si3210.loop_current_ma", "20 to 41"),
+        ('driver = "tapi"', 2, "lines[0].tapi", "add `[lines.tapi]`"),
+        ('driver = "tapi"\n[lines.tapi]\nchannel = 1', 4, "lines[0].tapi.calls", "drv_tapi_io.h"),
         ('driver = "dahdi"\ncontrol = "/run/h"', 4, "lines[0].control", "remove it"),
     ],
-)
+)  # fmt: skip
 def test_settings_of_drivers_are_checked_by_key(
     tmp_path: Path, text: str, line: int, key: str, words: str
 ) -> None:
