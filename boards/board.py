@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from boards.schema import ConfigError, Problem, load, setting
+from boards.lines import LineHardware
+from boards.schema import ConfigError, Problem, load
 
+__all__ = ["Board", "LineHardware", "known_boards", "load_board"]
 HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True, slots=True)
-class LineHardware:
-    """One FXS port of a board."""
-
-    driver: Literal["sim"]
-    name: str = "line1"
-    control: str = ""
-    """Driver `sim`: path of the UNIX socket that moves the handset; empty: none is opened."""
-    bounce_seed: int = setting(1, least=0)
-    """Driver `sim`: seed of the contact bounce of the handset's switches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +19,8 @@ class Board:
     name: str
     lines: tuple[LineHardware, ...]
     description: str = ""
+    verified: bool = True
+    """False: nobody has tried this file on the hardware that it describes."""
 
     @staticmethod
     def problem(value: Board) -> tuple[str, str, str] | None:

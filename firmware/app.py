@@ -29,10 +29,12 @@ from firmware.line import Audio, LineMachine, LineTimes, OpenLoop, Sound
 from firmware.log import set_up
 from firmware.phone import Note, PhoneMachine, PhoneTimes
 from firmware.station import Command, Station
+from firmware.tolerant import TolerantLine
 from firmware.ua.base import AgentError, MessagesWaiting, RegistrationChanged, UserAgent
 from hal.caller_id.schemes import Scheme, load_scheme
 from hal.countries import Country, load_country
 from hal.drivers import open_line
+from hal.drivers.settings import HookTiming
 from hal.line import Line
 from hal.values import Capabilities, Feed, LineFault, LineStatus
 
@@ -252,6 +254,17 @@ def make_station(
     return Station(hook, line, phone, announcer)
 
 
+def hook_timing(config: LineConfig, country: Country) -> HookTiming:
+    """How a driver that times breaks of the loop by itself is to tell them apart."""
+    return HookTiming(
+        flash_least_ms=config.flash_least_ms or country.flash_ms[0],
+        flash_most_ms=config.flash_most_ms or country.flash_ms[1],
+        flash=config.flash,
+        pulse=config.pulse,
+        hang_up_ms=config.hang_up_ms,
+    )
+
+
 def hardware_of(config: Config, beside: Path) -> LineHardware:
     """The board's first line, with the configuration's own handset socket if it names one.
 
@@ -321,7 +334,8 @@ def make_agent(config: Config) -> UserAgent:
 
 
 def _run(config: Config, hardware: LineHardware) -> int:
-    line = open_line(hardware, monotonic_ms)
+    timing = hook_timing(config.line, load_country(config.line.country))
+    line = TolerantLine(open_line(hardware, monotonic_ms, timing))
     try:
         device = Device(config, line, make_agent(config))
 

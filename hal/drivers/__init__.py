@@ -1,23 +1,82 @@
-"""Drivers of FXS ports, chosen by the board file."""
+"""Drivers of FXS ports, chosen by the board file.
+
+What a driver needs beside Python is imported when its port is opened, never before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from boards.board import LineHardware
+from boards.lines import DahdiSettings, GpioSettings, LineHardware, Si3210Settings
+from hal.drivers.settings import HookTiming
 from hal.line import Line
 
+Clock = Callable[[], float]
+"""Monotonic milliseconds."""
 
-def open_line(hardware: LineHardware, clock: Callable[[], float]) -> Line:
+
+def open_line(hardware: LineHardware, clock: Clock, timing: HookTiming | None = None) -> Line:
     """Open the port that a board file describes.
 
     Args:
         hardware: an entry of `[[lines]]`.
         clock: monotonic milliseconds.
+        timing: for drivers that time breaks of the loop themselves; none: as in North America.
     Raises:
         LineFault: the port cannot be opened.
     """
-    assert hardware.driver == "sim", "boards.board knows every driver"
+    return _OPENERS[hardware.driver](hardware, clock, timing or HookTiming())
+
+
+def _open_sim(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
     from hal.drivers.sim import SimLine
 
     return SimLine(clock, control=hardware.control, seed=hardware.bounce_seed)
+
+
+def _open_dahdi(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
+    from hal.drivers.dahdi import DahdiLine
+    from hal.drivers.devicefile import KernelFiles
+
+    return DahdiLine(KernelFiles(), hardware.dahdi or DahdiSettings(), timing, clock)
+
+
+def _open_gpio(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
+    from hal.drivers.gpio import GpioLine
+    from hal.drivers.libraries import load
+
+    gpiod = load("gpiod", "gpiod")
+    alsaaudio = load("alsaaudio", "pyalsaaudio")
+    return GpioLine(gpiod, alsaaudio, hardware.gpio or GpioSettings(), clock)
+
+
+def _open_si3210(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
+    from hal.drivers.alsa import AlsaAudio
+    from hal.drivers.libraries import load
+    from hal.drivers.si3210 import Si3210Line
+    from hal.drivers.si3210_bus import open_chip, open_interrupt
+
+    settings = hardware.si3210 or Si3210Settings()
+    sound = AlsaAudio(load("alsaaudio", "pyalsaaudio"), settings.capture, settings.playback, clock)
+    interrupt = None
+    if settings.interrupt_line >= 0:
+        interrupt = open_interrupt(load("gpiod", "gpiod"), settings)
+    chip = open_chip(load("spidev", "spidev"), settings)
+    return Si3210Line(chip, sound, settings, clock, interrupt)
+
+
+def _open_tapi(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
+    from hal.drivers.devicefile import KernelFiles
+    from hal.drivers.tapi import TapiLine
+
+    assert hardware.tapi is not None, "boards.lines asks for the table"
+    return TapiLine(KernelFiles(), hardware.tapi, timing, clock)
+
+
+_OPENERS: dict[str, Callable[[LineHardware, Clock, HookTiming], Line]] = {
+    "sim": _open_sim,
+    "dahdi": _open_dahdi,
+    "gpio": _open_gpio,
+    "si3210": _open_si3210,
+    "tapi": _open_tapi,
+}

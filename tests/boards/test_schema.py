@@ -126,3 +126,34 @@ def test_boards_by_path_and_unknown_ones(tmp_path: Path) -> None:
     board.write_text('name = "mine"\nlines = []\n')
     with pytest.raises(ConfigError, match=r"mine\.toml:2: lines: the board has no line"):
         load_board("mine.toml", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "words"),
+    [
+        ('driver = "dahdy"', 3, "lines[0].driver", '"dahdi"'),
+        ('driver = "dahdi"\n[lines.dahdi]\nchannel = 0', 5, "lines[0].dahdi.channel", "1 to 1023"),
+        ('driver = "dahdi"\n[lines.dahdi]\nchanel = 1', 5, "lines[0].dahdi.chanel", "`channel`"),
+        ('driver = "sim"\n[lines.dahdi]\nchannel = 1', 4, "lines[0].dahdi", 'driver = "dahdi"'),
+        ('driver = "gpio"\n[lines.gpio]\nhook_line = 6', 4, "lines[0].gpio.ring_mode_line", "own"),
+        ('driver = "si3210"\n[lines.si3210]\nloop_current_ma = 50', 5,
+         "lines[0].si3210.loop_current_ma", "20 to 41"),
+        ('driver = "tapi"', 2, "lines[0].tapi", "add `[lines.tapi]`"),
+        ('driver = "tapi"\n[lines.tapi]\nchannel = 1', 4, "lines[0].tapi.calls", "drv_tapi_io.h"),
+        ('driver = "dahdi"\ncontrol = "/run/h"', 4, "lines[0].control", "remove it"),
+    ],
+)  # fmt: skip
+def test_settings_of_drivers_are_checked_by_key(
+    tmp_path: Path, text: str, line: int, key: str, words: str
+) -> None:
+    board = tmp_path / "mine.toml"
+    board.write_text(f'name = "mine"\n[[lines]]\n{text}\n')
+    with pytest.raises(ConfigError) as caught:
+        load_board("mine.toml", tmp_path)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key) == (line, key)
+    assert words in str(problem)
+
+
+def test_boards_that_nobody_has_tried_say_so() -> None:
+    assert [name for name in known_boards() if load_board(name).verified] == ["sim"]

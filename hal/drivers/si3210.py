@@ -1,0 +1,164 @@
+"""Lines of a Si3210 on SPI, its PCM bus on a sound device of the board.
+
+Loop current is read from the chip when its interrupt comes, or every few milliseconds where INT
+is not wired; `firmware` counts pulses. The chip trips ringing by itself; the cadence is ours. A
+chip that resets itself is set up again with its old calibration, one that fails is woken anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hal.drivers import si3210_regs as regs
+from hal.drivers.si3210_port import Si3210Port
+from hal.drivers.si3210_regs import Reg
+from hal.values import (
+    FRAME_OCTETS,
+    SILENCE,
+    Feed,
+    LineEvent,
+    LineFault,
+    LineStatus,
+    RingCadence,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LineMeasures:
+    """What the chip measures on the line, volts and milliamperes."""
+
+    loop_v: float
+    loop_ma: float
+    tip_v: float
+    ring_v: float
+    battery_v: float
+
+
+class Si3210Line(Si3210Port):
+    """`hal.line.Line` over a chip."""
+
+    def take_events(self) -> list[LineEvent]:
+        """See `hal.line.Line`."""
+        self.advance()
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def ring(self, cadence: RingCadence | None) -> None:
+        """See `hal.line.Line`."""
+        self._check_open()
+        if cadence is None and not self._awake:
+            return  # nothing rings
+        self._check_awake()
+        self._asked(self._look)
+        if cadence == self._ringer.cadence or (cadence is not None and self._flowing):
+            return
+        if cadence is None:
+            self._ringer.stop()
+            self._asked(self._set_linefeed)
+            return
+        if cadence.hz not in regs.RING_HZ:
+            raise LineFault(f"a Si3210 is set up to ring at 20 or 25 Hz, not {cadence.hz} Hz")
+        self._asked(lambda: self._tune(cadence.hz))
+        self._ringer.start(cadence, self._clock())
+        self._asked(self._set_linefeed)
+
+    def feed(self, feed: Feed) -> None:
+        """See `hal.line.Line`."""
+        self._check_open()
+        self._check_awake()
+        before, self._feed = self._feed, feed
+        try:
+            self._asked(self._set_linefeed)
+        except LineFault:
+            self._feed = before
+            raise
+
+    def audio(self, on: bool) -> None:
+        """See `hal.line.Line`."""
+        self._check_open()
+        if on == self._audio:
+            return
+        if on:
+            self._sound.start()
+        else:
+            self._sound.stop()
+        self._audio = on
+
+    def on_hook_transfer(self, ms: int) -> None:
+        """See `hal.line.Line`."""
+        if ms < 0:
+            raise ValueError(f"on-hook transfer cannot last {ms} ms; give 0 or more")
+        self._check_open()
+        self._check_awake()
+        self._asked(self._look)
+        if not self._flowing:
+            self._transfer_until_ms = self._clock() + ms if ms else None
+            self._asked(self._set_linefeed)
+
+    def read_audio(self) -> bytes | None:
+        """See `hal.line.Line`."""
+        return self._sound.read() if self._audio else None
+
+    def write_audio(self, frame: bytes) -> None:
+        """See `hal.line.Line`."""
+        if len(frame) != FRAME_OCTETS:
+            raise ValueError(f"a frame has {FRAME_OCTETS} octets, not {len(frame)}")
+        self._check_open()
+        if self._audio:
+            reaches = self._flowing or self._transfer_until_ms is not None
+            self._sound.write(frame if reaches else SILENCE)
+
+    def show(self, status: LineStatus) -> None:
+        """See `hal.line.Line`. There is no lamp."""
+
+    def descriptors(self) -> tuple[int, ...]:
+        """See `hal.line.Line`."""
+        if self._closed:
+            return ()
+        pin = () if self._interrupt is None else (self._interrupt.fd,)
+        return (*pin, *self._sound.descriptors())
+
+    def wake_at_ms(self) -> float | None:
+        """See `hal.line.Line`."""
+        if self._events:
+            return self._clock()
+        instants = (self.due_ms, self._sound.wake_at_ms())
+        return min((one for one in instants if one is not None), default=None)
+
+    def close(self) -> None:
+        """See `hal.line.Line`."""
+        if self._closed:
+            return
+        self._ringer.stop()
+        self._transfer_until_ms = None
+        self._feed = Feed.FORWARD
+        if self._awake:
+            self._guarded(self._set_linefeed)
+        self._closed = True
+        self._sound.stop()
+        self._audio = False
+        self._chip.close()
+        if self._interrupt is not None:
+            self._interrupt.close()
+
+    def measure(self) -> LineMeasures:
+        """Voltages and current of the line as they are now.
+
+        Raises:
+            LineFault: the chip does not answer.
+        """
+        self._check_open()
+        read = self._chip.read
+        return LineMeasures(
+            loop_v=_signed(read(Reg.LOOP_VOLTAGE)) * regs.LOOP_VOLTAGE_STEP_V,
+            loop_ma=_signed(read(Reg.LOOP_CURRENT)) * regs.LOOP_CURRENT_STEP_MA,
+            tip_v=-read(Reg.TIP_VOLTAGE) * regs.BATTERY_STEP_V,
+            ring_v=-read(Reg.RING_VOLTAGE) * regs.BATTERY_STEP_V,
+            battery_v=-read(Reg.BATTERY_VOLTAGE) * regs.BATTERY_STEP_V,
+        )
+
+
+def _signed(octet: int) -> int:
+    size = octet & (regs.NEGATIVE - 1)
+    return -size if octet & regs.NEGATIVE else size

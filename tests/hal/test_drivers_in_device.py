@@ -1,0 +1,114 @@
+"""Each driver under the whole device: what somebody at the telephone hears, dials and answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from firmware.app import Device
+from firmware.config import Config, LineConfig, SipConfig
+from firmware.legs import Alert, Answer, HangUp, LegAnswered, Offered, PlaceCall
+from firmware.tolerant import TolerantLine
+from hal.line import Line
+from tests.firmware.peer import Spectrum
+from tests.firmware.simulated import PaperAgent
+from tests.hal.rigs import HARDWARE_RIGS, WiredRig
+
+
+class Desk:
+    """A device on a port, its handset and the clock."""
+
+    def __init__(self, rig: WiredRig) -> None:
+        self.rig = rig
+        self.agent = PaperAgent()
+        config = Config(SipConfig("100001", "secret", ("127.0.0.1:5060",)), LineConfig())
+        line: Line = TolerantLine(rig.line)
+        self.device = Device(config, line, self.agent, rig.clock)
+        self.ear: list[bytes] = []
+        hear = rig.handset.hear
+
+        def listen(frame: bytes) -> None:
+            if rig.handset.closed:
+                self.ear.append(frame)
+            hear(frame)
+
+        rig.handset.hear = listen  # type: ignore[method-assign]
+
+    def run(self, ms: float) -> None:
+        for _ in range(round(ms / 5)):
+            self.rig.wait(5)
+            self.device.step()
+
+    def lift(self) -> None:
+        self.rig.lift()
+        self.run(1_000)
+
+    def heard(self, ms: float) -> Spectrum:
+        start = len(self.ear)
+        self.run(ms)
+        return Spectrum(np.frombuffer(b"".join(self.ear[start:]), np.int16).astype(float))
+
+    def placed(self) -> list[str]:
+        return [one.number for one in self.agent.commands if isinstance(one, PlaceCall)]
+
+
+@pytest.fixture(params=HARDWARE_RIGS)
+def desk(request: pytest.FixtureRequest) -> Desk:
+    rig = HARDWARE_RIGS[request.param]()
+    assert isinstance(rig, WiredRig)
+    return Desk(rig)
+
+
+def test_lifting_gives_dial_tone(desk: Desk) -> None:
+    desk.lift()
+    heard = desk.heard(1_000)
+    assert heard.strongest(2) == pytest.approx([350, 440], abs=2)
+    assert heard.dbm0(350) == pytest.approx(-13, abs=1)
+
+
+def test_keys_dial(desk: Desk) -> None:
+    desk.lift()
+    desk.run(desk.rig.handset.press("5145550123") + 200)
+    assert desk.placed() == ["15145550123"]
+
+
+def test_a_dial_dials(desk: Desk) -> None:
+    desk.lift()
+    desk.rig.handset.rotary(desk.rig.now_ms, "411")
+    desk.run(5_000)
+    assert desk.placed() == ["411"]
+
+
+def test_a_call_comes_in_is_answered_and_ends(desk: Desk) -> None:
+    desk.agent.coming.append(Offered("in1", "5145550123"))
+    desk.run(100)
+    assert Alert("in1") in desk.agent.commands
+    assert desk.rig.bell_rings()
+    desk.run(2_500)
+    assert not desk.rig.bell_rings()
+    desk.run(3_700)
+    assert desk.rig.handset.rings == 2
+    assert desk.rig.handset.cadence_ms[:2] == [
+        pytest.approx(2_000, abs=120), pytest.approx(4_000, abs=120)
+    ]  # fmt: skip
+    desk.lift()
+    assert Answer("in1") in desk.agent.commands
+    assert not desk.rig.bell_rings()
+    desk.agent.coming.append(LegAnswered("in1"))
+    desk.rig.hang_up()
+    desk.run(2_000)
+    assert any(isinstance(one, HangUp) for one in desk.agent.commands)
+
+
+def test_ten_seconds_of_talk_loses_next_to_nothing(desk: Desk) -> None:
+    desk.agent.coming.append(Offered("in1", "5145550123"))
+    desk.run(100)
+    desk.lift()
+    desk.agent.coming.append(LegAnswered("in1"))
+    desk.run(100)
+    spoken, heard = len(desk.agent.spoken), len(desk.ear)
+    for _ in range(500):
+        desk.agent.far.append(b"\x7c\x20" * 160)
+        desk.run(20)
+    assert len(desk.agent.spoken) - spoken == pytest.approx(500, abs=5)
+    assert desk.ear[heard:].count(b"\x7c\x20" * 160) >= 490
