@@ -173,20 +173,24 @@ def do_check(arguments: list[str]) -> None:
     run(str(binary / "lint-imports"))
 
 
+WIRE_TESTS = ("tests/host/sip", "tests/host/iax2")
+"""About octets on the wire, with a store behind them: over PostgreSQL by `postgres` alone."""
+
+
 def do_test(arguments: list[str]) -> None:
-    """`check`, then all tests, and those of the host over PostgreSQL; with arguments, which go to
-    pytest, the first alone."""
+    """`check`, then all tests, and over PostgreSQL those of the host that are about its store; with
+    arguments, which go to pytest, the first alone."""
     ensure_debian(interop=True)
     ensure_bench()
     ensure_clients()
     do_check([])
     python("-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
     if not arguments:
-        do_postgres([])
+        do_postgres(["tests/host", *(f"--ignore={folder}" for folder in WIRE_TESTS)])
 
 
 def do_postgres(arguments: list[str]) -> None:
-    """The host's tests over PostgreSQL, in a cluster that goes afterwards."""
+    """All of the host's tests over PostgreSQL, in a cluster that goes afterwards."""
     ensure_debian(interop=True)
     if shutil.which("pg_virtualenv") is None:
         say("the tests over PostgreSQL are skipped: run `sudo apt-get install postgresql`")
