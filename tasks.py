@@ -173,8 +173,9 @@ def do_check(arguments: list[str]) -> None:
     run(str(binary / "lint-imports"))
 
 
-WIRE_TESTS = ("tests/host/sip", "tests/host/iax2")
-"""About octets on the wire, with a store behind them: over PostgreSQL by `postgres` alone."""
+WHOLE_ALONE = ("tests/host/sip", "tests/host/iax2", "tests/host/api/test_v2_described.py")
+"""About octets on the wire, with a store behind them, or long: over PostgreSQL by `postgres`
+alone."""
 
 
 def do_test(arguments: list[str]) -> None:
@@ -186,7 +187,7 @@ def do_test(arguments: list[str]) -> None:
     do_check([])
     python("-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
     if not arguments:
-        do_postgres(["tests/host", *(f"--ignore={folder}" for folder in WIRE_TESTS)])
+        do_postgres(["tests/host", *(f"--ignore={folder}" for folder in WHOLE_ALONE)])
 
 
 def do_postgres(arguments: list[str]) -> None:
