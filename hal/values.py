@@ -14,6 +14,26 @@ FRAME_OCTETS = 320
 SILENCE = bytes(FRAME_OCTETS)
 
 
+def check_frame(frame: bytes) -> None:
+    """Refuse what is no frame.
+
+    Raises:
+        ValueError: it is not 320 octets long.
+    """
+    if len(frame) != FRAME_OCTETS:
+        raise ValueError(f"a frame has {FRAME_OCTETS} octets, not {len(frame)}")
+
+
+def check_transfer(ms: int) -> None:
+    """Refuse an on-hook transfer of less than no time.
+
+    Raises:
+        ValueError: `ms` is negative.
+    """
+    if ms < 0:
+        raise ValueError(f"on-hook transfer cannot last {ms} ms; give 0 or more")
+
+
 class LineFault(Exception):
     """The hardware did not do what it was told; says what to do next."""
 

@@ -21,6 +21,8 @@ from hal.values import (
     LineFault,
     LineStatus,
     RingCadence,
+    check_frame,
+    check_transfer,
 )
 
 
@@ -102,8 +104,7 @@ class DahdiLine(DahdiCard):
 
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
-        if ms < 0:
-            raise ValueError(f"on-hook transfer cannot last {ms} ms; give 0 or more")
+        check_transfer(ms)
         self._drain()
         channel = self._working()
         if not self.capabilities.transfers_on_hook:
@@ -135,8 +136,7 @@ class DahdiLine(DahdiCard):
 
     def write_audio(self, frame: bytes) -> None:
         """See `hal.line.Line`."""
-        if len(frame) != FRAME_OCTETS:
-            raise ValueError(f"a frame has {FRAME_OCTETS} octets, not {len(frame)}")
+        check_frame(frame)
         if self._closed:
             raise LineFault(self._closed_text)
         if self._channel is None or not self._audio:

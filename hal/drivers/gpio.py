@@ -19,7 +19,6 @@ from hal.drivers.alsa import AlsaAudio
 from hal.drivers.ringer import Ringer
 from hal.drivers.slic_pins import SlicPins
 from hal.values import (
-    FRAME_OCTETS,
     SILENCE,
     Capabilities,
     Feed,
@@ -28,6 +27,8 @@ from hal.values import (
     LineStatus,
     LoopCurrent,
     RingCadence,
+    check_frame,
+    check_transfer,
 )
 
 _MOST_EVENTS = 1_000
@@ -137,8 +138,7 @@ class GpioLine:
 
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
-        if ms < 0:
-            raise ValueError(f"on-hook transfer cannot last {ms} ms; give 0 or more")
+        check_transfer(ms)
         self._check_open()
         if not self.capabilities.transfers_on_hook:
             raise LineFault("this SLIC carries no audio to a receiver that is down")
@@ -153,8 +153,7 @@ class GpioLine:
 
     def write_audio(self, frame: bytes) -> None:
         """See `hal.line.Line`."""
-        if len(frame) != FRAME_OCTETS:
-            raise ValueError(f"a frame has {FRAME_OCTETS} octets, not {len(frame)}")
+        check_frame(frame)
         self._check_open()
         if self._audio:
             with self._lock:

@@ -13,13 +13,14 @@ from hal.drivers import si3210_regs as regs
 from hal.drivers.si3210_port import Si3210Port
 from hal.drivers.si3210_regs import Reg
 from hal.values import (
-    FRAME_OCTETS,
     SILENCE,
     Feed,
     LineEvent,
     LineFault,
     LineStatus,
     RingCadence,
+    check_frame,
+    check_transfer,
 )
 
 
@@ -87,8 +88,7 @@ class Si3210Line(Si3210Port):
 
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
-        if ms < 0:
-            raise ValueError(f"on-hook transfer cannot last {ms} ms; give 0 or more")
+        check_transfer(ms)
         self._check_open()
         self._check_awake()
         self._asked(self._look)
@@ -102,8 +102,7 @@ class Si3210Line(Si3210Port):
 
     def write_audio(self, frame: bytes) -> None:
         """See `hal.line.Line`."""
-        if len(frame) != FRAME_OCTETS:
-            raise ValueError(f"a frame has {FRAME_OCTETS} octets, not {len(frame)}")
+        check_frame(frame)
         self._check_open()
         if self._audio:
             reaches = self._flowing or self._transfer_until_ms is not None

@@ -10,7 +10,6 @@ from hal.drivers.handset import Handset
 from hal.dsp.levels import level_dbm0
 from hal.values import (
     FRAME_MS,
-    FRAME_OCTETS,
     SILENCE,
     Capabilities,
     Feed,
@@ -19,6 +18,8 @@ from hal.values import (
     LineStatus,
     LoopCurrent,
     RingCadence,
+    check_frame,
+    check_transfer,
 )
 
 if TYPE_CHECKING:
@@ -121,8 +122,7 @@ class SimLine:
 
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
-        if ms < 0:
-            raise ValueError(f"on-hook transfer cannot last {ms} ms; give 0 or more")
+        check_transfer(ms)
         self._check_open()
         self.advance()
         if not self._flowing:
@@ -135,8 +135,7 @@ class SimLine:
 
     def write_audio(self, frame: bytes) -> None:
         """See `hal.line.Line`."""
-        if len(frame) != FRAME_OCTETS:
-            raise ValueError(f"a frame has {FRAME_OCTETS} octets, not {len(frame)}")
+        check_frame(frame)
         self._check_open()
         if self._audio:
             self._ear.append(frame)

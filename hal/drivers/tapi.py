@@ -20,7 +20,6 @@ from hal.drivers.settings import HookTiming
 from hal.drivers.tapi_abi import LineFeed, TapiEvent
 from hal.dsp.codecs import Decoder, Encoder
 from hal.values import (
-    FRAME_OCTETS,
     FRAME_SAMPLES,
     Capabilities,
     DtmfDigit,
@@ -33,6 +32,8 @@ from hal.values import (
     PulseDigit,
     RingCadence,
     UnknownEvent,
+    check_frame,
+    check_transfer,
 )
 
 _log = logging.getLogger("loopstart")
@@ -155,8 +156,7 @@ class TapiLine:
 
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
-        if ms < 0:
-            raise ValueError(f"on-hook transfer cannot last {ms} ms; give 0 or more")
+        check_transfer(ms)
         raise LineFault("TAPI carries no audio of ours to a receiver that is down")
 
     def read_audio(self) -> bytes | None:
@@ -180,8 +180,7 @@ class TapiLine:
 
     def write_audio(self, frame: bytes) -> None:
         """See `hal.line.Line`."""
-        if len(frame) != FRAME_OCTETS:
-            raise ValueError(f"a frame has {FRAME_OCTETS} octets, not {len(frame)}")
+        check_frame(frame)
         self._check_open()
         if not self._audio:
             return

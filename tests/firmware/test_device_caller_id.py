@@ -23,12 +23,12 @@ QUICK = 'caller_id = "etsi-fsk-dtas"'
 
 
 @contextmanager
-def over_sip(folder: Path, peer: Peer, sip: str = "", line: str = QUICK) -> Iterator[DeviceProcess]:
-    device = DeviceProcess(folder, f'servers = ["127.0.0.1:{peer.port}"]\n{SIP}{sip}', line)
+def recorded(device: DeviceProcess, folder: Path, peer: Peer | iax2_peer.Peer) -> Iterator[None]:
+    """What reaches the handset is recorded once the device has registered; at the end it stops."""
     try:
         device.handset.wait("registered")
         device.handset.record(str(folder / "wire.wav"))
-        yield device
+        yield
         assert device.stop() == 0, device.text()
     finally:
         device.process.kill()
@@ -37,18 +37,18 @@ def over_sip(folder: Path, peer: Peer, sip: str = "", line: str = QUICK) -> Iter
 
 
 @contextmanager
+def over_sip(folder: Path, peer: Peer, sip: str = "", line: str = QUICK) -> Iterator[DeviceProcess]:
+    device = DeviceProcess(folder, f'servers = ["127.0.0.1:{peer.port}"]\n{SIP}{sip}', line)
+    with recorded(device, folder, peer):
+        yield device
+
+
+@contextmanager
 def over_iax2(folder: Path, peer: iax2_peer.Peer) -> Iterator[DeviceProcess]:
     account = f'servers = ["{peer.server}"]\n{SIP}'
     device = DeviceProcess(folder, account, QUICK, "iax2")
-    try:
-        device.handset.wait("registered")
-        device.handset.record(str(folder / "wire.wav"))
+    with recorded(device, folder, peer):
         yield device
-        assert device.stop() == 0, device.text()
-    finally:
-        device.process.kill()
-        device.process.wait()
-        peer.close()
 
 
 def on_the_wire(device: DeviceProcess, folder: Path) -> bytes:

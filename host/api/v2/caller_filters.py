@@ -90,7 +90,6 @@ def change_filter(
     services: Given, username: Customer, number: IdPath, asked: CallerFilterChange
 ) -> CallerFilter:
     with services.store.writing() as conn:
-        before = FILTERS.one(conn, username, number).model_dump(exclude={"id", "account"})
-        values = {**before, **asked.model_dump(exclude_none=True)}
+        values = FILTERS.changed(conn, username, number, asked)
         filters.set_caller_filter(conn, username, id=number, **values)
         return FILTERS.one(conn, username, number)

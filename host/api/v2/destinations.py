@@ -159,8 +159,7 @@ def change_forward(
     services: Given, username: Customer, number: IdPath, asked: ForwardChange
 ) -> Forward:
     with services.store.writing() as conn:
-        before = FORWARDS.one(conn, username, number).model_dump(exclude={"id", "account"})
-        values = {**before, **asked.model_dump(exclude_none=True)}
+        values = FORWARDS.changed(conn, username, number, asked)
         destinations.set_forwarding(conn, username, id=number, **values)
         return FORWARDS.one(conn, username, number)
 
@@ -187,8 +186,7 @@ def change_sip_uri(
     services: Given, username: Customer, number: IdPath, asked: SipUriChange
 ) -> SipUri:
     with services.store.writing() as conn:
-        before = SIP_URIS.one(conn, username, number).model_dump(exclude={"id", "account"})
-        values = {**before, **asked.model_dump(exclude_none=True)}
+        values = SIP_URIS.changed(conn, username, number, asked)
         destinations.set_sip_uri(conn, username, id=number, **values)
         return SIP_URIS.one(conn, username, number)
 

@@ -70,6 +70,15 @@ class Owned(Generic[M]):
             )
         return self._told(found[0])
 
+    def changed(self, conn: Connection, username: str, id: int, asked: BaseModel) -> dict[str, Any]:
+        """Its values with those in place that are asked for, as its `set_...` takes them.
+
+        Raises:
+            Refusal: as `one`.
+        """
+        before = self.one(conn, username, id).model_dump(exclude={"id", "account"})
+        return {**before, **asked.model_dump(exclude_none=True)}
+
     def add_to(self, router: APIRouter) -> None:
         """Make the routes that are the same for every kind."""
         several, of_one = self.what + "s", f"/accounts/{{username}}/{self.path}"
