@@ -56,11 +56,10 @@ def lacks(rig: Rig, capability: str) -> NoReturn:
     pytest.skip(f"{EXPECTED_SKIP}{name} has not {capability}")
 
 
-class WiredRig:
-    """A driver by a simulated clock; the handset hangs on the wire of a fake."""
+class HandsetRig:
+    """A driver by a simulated clock, and what is done with a simulated handset."""
 
     line: Line
-    wire: Wire
 
     def __init__(self) -> None:
         self.now_ms = 100.0
@@ -70,17 +69,13 @@ class WiredRig:
 
     @property
     def handset(self) -> Handset:
-        return self.wire.handset
+        raise NotImplementedError
 
     def lift(self) -> None:
         self.handset.lift(self.now_ms)
 
     def hang_up(self) -> None:
         self.handset.hang_up(self.now_ms)
-
-    def wait(self, ms: float) -> None:
-        self.now_ms += ms
-        self.wire.advance()
 
     def bell_rings(self) -> bool:
         return self.handset.ringing
@@ -90,6 +85,20 @@ class WiredRig:
 
     def heard_on_hook(self) -> bytes:
         return b"".join(frame for _, frame in self.handset.heard_on_hook)
+
+
+class WiredRig(HandsetRig):
+    """A driver whose handset hangs on the wire of a fake."""
+
+    wire: Wire
+
+    @property
+    def handset(self) -> Handset:
+        return self.wire.handset
+
+    def wait(self, ms: float) -> None:
+        self.now_ms += ms
+        self.wire.advance()
 
 
 class DahdiRig(WiredRig):

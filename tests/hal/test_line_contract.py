@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import pytest
 
+from hal.drivers.handset import Handset
 from hal.drivers.sim import SimLine
-from hal.line import Line
 from hal.values import (
     FRAME_OCTETS,
     SILENCE,
@@ -25,39 +25,27 @@ from hal.values import (
     LoopCurrent,
     RingCadence,
 )
-from tests.hal.rigs import CAPABILITIES, HARDWARE_RIGS, Rig, lacks
+from tests.hal.rigs import CAPABILITIES, HARDWARE_RIGS, HandsetRig, Rig, lacks
 
 RING = RingCadence((2_000, 4_000))
 
 
-class SimRig:
-    """The simulated line and handset, by a simulated clock."""
+class SimRig(HandsetRig):
+    """The simulated line and handset."""
+
+    line: SimLine
 
     def __init__(self) -> None:
-        self.now_ms = 100.0
-        self.line: Line = SimLine(lambda: self.now_ms)
-        assert isinstance(self.line, SimLine)
-        self.handset = self.line.handset
+        super().__init__()
+        self.line = SimLine(self.clock)
 
-    def lift(self) -> None:
-        self.handset.lift(self.now_ms)
-
-    def hang_up(self) -> None:
-        self.handset.hang_up(self.now_ms)
+    @property
+    def handset(self) -> Handset:
+        return self.line.handset
 
     def wait(self, ms: float) -> None:
         self.now_ms += ms
-        assert isinstance(self.line, SimLine)
         self.line.advance()
-
-    def bell_rings(self) -> bool:
-        return self.handset.ringing
-
-    def last_heard(self) -> bytes:
-        return self.handset.last_heard
-
-    def heard_on_hook(self) -> bytes:
-        return b"".join(frame for _, frame in self.handset.heard_on_hook)
 
 
 RIGS: dict[str, Callable[[], Rig]] = {"sim": SimRig, **HARDWARE_RIGS}
