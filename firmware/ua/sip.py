@@ -16,21 +16,32 @@ from typing import Any
 
 import pjsua2 as pj
 
-from firmware.causes import NETWORK_OUT_OF_ORDER, NO_ANSWER, NORMAL_CLEARING, USER_BUSY, Cause
+from firmware.causes import (
+    ANONYMITY_REJECTED,
+    NETWORK_OUT_OF_ORDER,
+    NO_ANSWER,
+    NORMAL_CLEARING,
+    USER_BUSY,
+    Cause,
+)
 from firmware.config import Server, SipConfig, parse_server
 from firmware.legs import (
     Alert,
     Answer,
-    Connect,
     HangUp,
+    Hold,
     LegCommand,
     LegEnded,
     Offered,
     PlaceCall,
+    Redirect,
+    Refer,
     SendDigit,
+    SendFlash,
+    TransferNews,
 )
 from firmware.ua.base import AgentError, AgentEvent, RegistrationChanged
-from firmware.ua.identity import caller_of
+from firmware.ua.identity import alert_of, caller_of
 from firmware.ua.message_summary import summary_of
 from firmware.ua.registration import Attempt, Leave, Order, Registration, RetryTimes
 from firmware.ua.sip_leg import LegPort, SipLeg, guarded
@@ -39,8 +50,15 @@ MOST_LEGS = 4
 """Compiled into pjsua2's wheels."""
 _MOST_EVENTS_A_TURN = 64
 _REFRESH_BEFORE_S = 5
-_STATUS_OF_CAUSE = {USER_BUSY: 486, NO_ANSWER: 480, NORMAL_CLEARING: 480}
+_STATUS_OF_CAUSE = {
+    USER_BUSY: 486,
+    NO_ANSWER: 480,
+    NORMAL_CLEARING: 480,
+    ANONYMITY_REJECTED: 433,
+}
 _FORBIDDEN = 403
+_MOVED = 302
+_NOT_IMPLEMENTED = 501
 _NO_NETWORK = 3
 """pjsua2: what had to be said has been said, do not wait for more."""
 _TRANSPORTS = {
@@ -205,8 +223,6 @@ class SipAgent:
         if isinstance(command, PlaceCall):
             self._place(command)
             return
-        if isinstance(command, Connect):
-            return  # audio goes where `hear` and `speak` are called for
         leg = self._legs.get(command.leg)
         if leg is None or leg.gone:
             return
@@ -219,10 +235,34 @@ class SipAgent:
                 leg.hangup(_operation(self._status_for(leg, command.q850), command.q850))
             elif isinstance(command, SendDigit):
                 leg.send_digit(command.digit, self._config.dtmf == "rfc4733", command.audible)
+            elif isinstance(command, SendFlash):
+                leg.send_flash(command.by_info)
+            elif isinstance(command, Hold):
+                leg.hold(command.on)
+            elif isinstance(command, Redirect):
+                leg.hangup(_moved(self._uri_of(command.number)))
+            elif isinstance(command, Refer):
+                self._refer(leg, command)
         except pj.Error as error:
+            if isinstance(command, Hold | SendFlash):
+                return  # a call goes on without it
             if not leg.gone:
                 leg.gone = True
                 self._events.append(LegEnded(leg.leg, Cause(NETWORK_OUT_OF_ORDER, 0, error.reason)))
+
+    def _refer(self, leg: SipLeg, command: Refer) -> None:
+        """Ask the far end of a leg to call somebody; who cannot even be asked has refused."""
+        try:
+            if command.replaces:
+                leg.refer_to(self._legs.get(command.replaces))
+            else:
+                leg.refer(self._uri_of(command.number))
+        except pj.Error:
+            self._events.append(TransferNews(leg.leg, _NOT_IMPLEMENTED, refused=True))
+
+    def _uri_of(self, number: str) -> str:
+        current = self._registration.current
+        return _uri(number, self._servers[0 if current is None else current])
 
     def hear(self, leg: str) -> bytes | None:
         """See `firmware.ua.base.UserAgent`."""
@@ -272,7 +312,9 @@ class SipAgent:
         leg = SipLeg(account, name, self._events.append, self._take_port, call_id)
         self._legs[name] = leg
         caller = caller_of(invite)
-        self._events.append(Offered(name, caller.number, caller.name, caller.withheld))
+        self._events.append(
+            Offered(name, caller.number, caller.name, caller.withheld, alert_of(invite))
+        )
 
     # Inner workings
 
@@ -326,6 +368,8 @@ class SipAgent:
 
     def _place(self, command: PlaceCall) -> None:
         current = self._registration.current
+        if current is None and command.emergency:
+            current = min(self._accounts, default=None)
         if current is None or len(self._legs) >= MOST_LEGS:
             text = "not registered" if current is None else "no leg is free"
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))
@@ -333,7 +377,10 @@ class SipAgent:
         leg = SipLeg(self._accounts[current], command.leg, self._events.append, self._take_port)
         self._legs[command.leg] = leg
         try:
-            leg.makeCall(_uri(command.number, self._servers[current]), _operation(0))
+            operation = _operation(0)
+            if command.withheld:
+                _withhold(operation, self._config.username, self._servers[current])
+            leg.makeCall(_uri(command.number, self._servers[current]), operation)
         except pj.Error as error:
             leg.gone = True
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, error.reason)))
@@ -346,6 +393,8 @@ class SipAgent:
 
     def _bury(self) -> None:
         """Forget legs that are gone, now that none of their callbacks runs."""
+        for leg in self._legs.values():
+            leg.settle_hold(time.monotonic())
         for name in [name for name, leg in self._legs.items() if leg.gone]:
             leg = self._legs.pop(name)
             if leg.port is not None:
@@ -420,11 +469,28 @@ def _operation(status: int, q850: int = 0) -> Any:
     if status:
         operation.statusCode = status
     if q850:
-        header = pj.SipHeader()
-        header.hName = "Reason"
-        header.hValue = f"Q.850;cause={q850}"
-        operation.txOption.headers.append(header)
+        _add_header(operation, "Reason", f"Q.850;cause={q850}")
     return operation
+
+
+def _moved(uri: str) -> Any:
+    """Redirection to another address (RFC 3261, 21.3.3; RFC 5806 for why)."""
+    operation = _operation(_MOVED)
+    _add_header(operation, "Contact", f"<{uri}>")
+    return operation
+
+
+def _withhold(operation: Any, user: str, server: Server) -> None:
+    """Who calls is told to our own server alone (RFC 3323, 4.1; RFC 3325, 9.2)."""
+    operation.txOption.localUri = '"Anonymous" <sip:anonymous@anonymous.invalid>'
+    _add_header(operation, "Privacy", "id")
+    _add_header(operation, "P-Preferred-Identity", f"<sip:{_escape(user)}@{server.host}>")
+
+
+def _add_header(operation: Any, name: str, value: str) -> None:
+    header = pj.SipHeader()
+    header.hName, header.hValue = name, value
+    operation.txOption.headers.append(header)
 
 
 def _parameter(server: Server) -> str:

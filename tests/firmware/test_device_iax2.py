@@ -195,7 +195,7 @@ def test_digits_go_in_band_when_so_configured(tmp_path: Path) -> None:
 def test_call_in_rings_and_is_answered_and_a_second_one_is_busy(tmp_path: Path) -> None:
     peer = Peer()
     peer.tone_hz = 1_500
-    with running(tmp_path, peer) as device:
+    with running(tmp_path, peer, line="call_waiting = false") as device:
         handset = device.handset
         handset.wait("registered")
         call = peer.call()

@@ -213,6 +213,7 @@ class Device:
         socket_path = folder / f"{name}.sock"
         config = folder / f"{name}.toml"
         config.write_text(
+            f'state_dir = "{folder}/state"\n'
             f'[{protocol}]\nusername = "{name}"\npassword = "{login.password}"\n'
             f'address = "{address}"\n'
             f'servers = ["{server}"]\nretry_least_s = 1.0\n[line]\ncontrol = "{socket_path}"\n'
