@@ -13,6 +13,7 @@ from firmware.legs import LegCommand
 from firmware.memory import Memory
 from firmware.ua.base import AgentEvent, RegistrationChanged
 from hal.drivers.sim import SimLine
+from hal.values import Feed
 
 NOON = datetime.fromisoformat("2026-03-27T12:00")
 """Time at the telephone."""
@@ -71,6 +72,7 @@ class Desk:
         codes: dict[str, str] | None = None,
         memory: Memory | None = None,
         registered: bool = True,
+        at_start: str = "on",
         **line: Any,
     ) -> None:
         self.now_ms = 1_000.0
@@ -84,9 +86,27 @@ class Desk:
         self.ear: list[bytes] = []
         self._hear = self.line.handset.hear
         self.line.handset.hear = self._listen  # type: ignore[method-assign]
+        if at_start == "off":
+            self.line.handset.lift(self.now_ms - 500)
         if registered:
             self.agent.coming.append(RegistrationChanged(True, "127.0.0.1:5060"))
         self.device.step()
+
+    def serve(self) -> None:
+        """The device registers."""
+        self.event(RegistrationChanged(True, "127.0.0.1:5060"))
+
+    def watch_feed(self) -> list[str]:
+        """How the line is fed from now on, change by change."""
+        fed: list[str] = []
+        feed = self.line.feed
+
+        def note(how: Feed) -> None:
+            fed.append(how.value)
+            feed(how)
+
+        self.line.feed = note  # type: ignore[assignment,method-assign]
+        return fed
 
     @property
     def handset(self):  # type: ignore[no-untyped-def]
