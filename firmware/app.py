@@ -25,8 +25,10 @@ from firmware.legs import AudioCommand, FarDigit, LegEvent, PlaceCall
 from firmware.line_values import Audio, OpenLoop, Sound
 from firmware.log import set_up
 from firmware.memory import Memory, state_folder
+from firmware.menu import own_address, sentences
 from firmware.mixer import Mixer
 from firmware.phone import Features, Note, Remember, Speak
+from firmware.prompts import clip
 from firmware.station import Command
 from firmware.tolerant import TolerantLine
 from firmware.ua.base import AgentError, MessagesWaiting, RegistrationChanged, UserAgent
@@ -87,6 +89,10 @@ class Device:
         self._audio = AudioPath(country, not line.capabilities.detects_dtmf)
         self._announcer = Announcer(line, self._audio, country.ring, scheme, local)
         self._at_start = True
+        account = config.sip or config.iax2
+        self._bound = account.address if account is not None else ""
+        self._language = config.line.language or country.language
+        self._speaks = False
         self._audio_on = False
         self._close_loop_ms: float | None = None
         self._registered = False
@@ -197,6 +203,9 @@ class Device:
                 _log.info(command.text, extra={key: one for key, one in detail.items() if one})
             elif isinstance(command, Sound):
                 _log.debug("sound", extra={"tone": command.tone or "none"})
+                if self._speaks:
+                    self._speaks = False
+                    self._audio.send(b"")
                 self._audio.play(command.tone)
             elif isinstance(command, Audio):
                 _log.info("off-hook" if command.on else "on-hook")
@@ -225,7 +234,14 @@ class Device:
                 self._agent.carry_out(command)
 
     def _speak(self, what: str) -> None:
-        """Say something of the device to the ear."""
+        """Say something of the device to the ear, in place of what is said already."""
+        address = own_address(self._server, self._bound)
+        words = sentences(what, address, self._registered)
+        try:
+            self._audio.send(clip(self._language, words))
+            self._speaks = True
+        except (LineFault, OSError) as error:
+            _log.warning("the menu cannot speak", extra={"detail": str(error)})
 
     def _show(self) -> None:
         status = self._station.status(self._registered, self._server)

@@ -84,6 +84,8 @@ class LineConfig:
     """Only if he has pressed no key for so long; 0: at once."""
     emergency: tuple[str, ...] = setting((), check=_check_number, remedy="write digits")
     """Numbers that nothing bars; none: as usual in the country."""
+    language: Literal["", "en", "fr", "es"] = ""
+    """Of the voice menu; empty: as usual in the country, where it speaks that."""
 
     @staticmethod
     def problem(value: LineConfig) -> tuple[str, str, str] | None:

@@ -34,6 +34,8 @@ class Country:
     cpc_ms: int
     """How long the loop opens when the far end has hung up (open switching interval)."""
     cpc_delay_ms: int
+    language: str
+    """Of its people, as far as the voice menu speaks it."""
     answer_reversal: bool
     """The feed is reversed while a called party has answered."""
     caller_id: str
@@ -72,6 +74,7 @@ def load_country(code: str) -> Country:
         emergency=tuple(data["emergency"]),
         cpc_ms=data["cpc_ms"],
         cpc_delay_ms=data["cpc_delay_ms"],
+        language=data["language"],
         answer_reversal=data["answer_reversal"],
         caller_id=data["caller_id"],
     )
