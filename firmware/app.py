@@ -18,7 +18,7 @@ from boards.board import LineHardware
 from boards.schema import ConfigError
 from firmware import call_waiting_id, caller_id
 from firmware.announce import Announcer, local_time
-from firmware.assembly import hardware_of, hook_timing, make_agent, make_station
+from firmware.assembly import gain_db, hardware_of, hook_timing, make_agent, make_station
 from firmware.audio import AudioPath
 from firmware.config import Config, load_config
 from firmware.legs import AudioCommand, FarDigit, LegEvent, PlaceCall
@@ -85,7 +85,8 @@ class Device:
         self._memory = memory
         features = memory.load() if memory is not None else Features()
         self._station = make_station(config, country, scheme, line.capabilities, features)
-        self._mixer = Mixer(agent, country.tones["ringback"])
+        gain = gain_db(config.line, country, line.capabilities)
+        self._mixer = Mixer(agent, country.tones["ringback"], gain)
         self._audio = AudioPath(country, not line.capabilities.detects_dtmf)
         self._announcer = Announcer(line, self._audio, country.ring, scheme, local)
         self._at_start = True

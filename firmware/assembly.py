@@ -103,6 +103,17 @@ def _first_beep_ms(country: Country) -> int:
     return first_ring_ms(RingCadence(country.tones["waiting"].cadence_ms))[0]
 
 
+def gain_db(config: LineConfig, country: Country, can: Capabilities) -> tuple[float, float]:
+    """Gain of transmit and receive that is made in the audio; none where the driver makes it."""
+    if can.sets_gain:
+        return 0.0, 0.0
+    usual = country.gain_db
+    return (
+        usual[0] if config.transmit_db is None else config.transmit_db,
+        usual[1] if config.receive_db is None else config.receive_db,
+    )
+
+
 def hook_timing(config: LineConfig, country: Country) -> HookTiming:
     """How a driver that times breaks of the loop by itself is to tell them apart."""
     return HookTiming(

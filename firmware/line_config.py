@@ -84,6 +84,9 @@ class LineConfig:
     """Only if he has pressed no key for so long; 0: at once."""
     emergency: tuple[str, ...] = setting((), check=_check_number, remedy="write digits")
     """Numbers that nothing bars; none: as usual in the country."""
+    transmit_db: float | None = setting(None, least=-12, most=12)
+    """Gain of what the telephone says; unless set, as usual in the country."""
+    receive_db: float | None = setting(None, least=-12, most=12)
     language: Literal["", "en", "fr", "es"] = ""
     """Of the voice menu; empty: as usual in the country, where it speaks that."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from firmware.legs import AudioCommand, Connect, Part, SendDigit
 from firmware.ua.base import UserAgent
-from hal.dsp.levels import mix
+from hal.dsp.levels import amplify, mix
 from hal.dsp.tones import Tone, ToneGenerator
 from hal.values import FRAME_MS, SILENCE
 
@@ -22,13 +22,17 @@ class Mixer:
 
     Args:
         ringback: what a leg hears whose other end is still being called.
+        gain_db: of what the handset says, and of what it hears.
     """
 
-    def __init__(self, agent: UserAgent, ringback: Tone) -> None:
+    def __init__(
+        self, agent: UserAgent, ringback: Tone, gain_db: tuple[float, float] = (0.0, 0.0)
+    ) -> None:
         self.connected: tuple[str, ...] = ()
         """The legs that the handset is joined to."""
         self._agent = agent
         self._ringback = ringback
+        self._transmit_db, self._receive_db = gain_db
         self._pairs: dict[tuple[str, str], ToneGenerator | None] = {}
         self._next_ms = 0.0
 
@@ -57,6 +61,13 @@ class Mixer:
     def exchange(self, mouth: bytes) -> bytes | None:
         """Pass on one frame of the handset; what its ear hears, or None for nothing (yet)."""
         legs = self.connected
+        if not legs:
+            return None
+        mouth = amplify(mouth, self._transmit_db)
+        heard = self._exchange(legs, mouth)
+        return amplify(heard, self._receive_db) if heard is not None else None
+
+    def _exchange(self, legs: tuple[str, ...], mouth: bytes) -> bytes | None:
         if len(legs) == 1:
             self._agent.speak(legs[0], mouth)
             return self._agent.hear(legs[0])

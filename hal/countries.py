@@ -34,6 +34,8 @@ class Country:
     cpc_ms: int
     """How long the loop opens when the far end has hung up (open switching interval)."""
     cpc_delay_ms: int
+    gain_db: tuple[float, float]
+    """Of what a telephone says, and of what it hears: a two-wire port loses some of it (Q.552)."""
     language: str
     """Of its people, as far as the voice menu speaks it."""
     answer_reversal: bool
@@ -74,6 +76,7 @@ def load_country(code: str) -> Country:
         emergency=tuple(data["emergency"]),
         cpc_ms=data["cpc_ms"],
         cpc_delay_ms=data["cpc_delay_ms"],
+        gain_db=(data["gain_db"][0], data["gain_db"][1]),
         language=data["language"],
         answer_reversal=data["answer_reversal"],
         caller_id=data["caller_id"],

@@ -1,4 +1,4 @@
-"""Makes the sounds of `words.toml` by espeak-ng. No part of a device: `tasks.py prompts` runs it."""
+"""Makes the sounds of `words.toml` by espeak-ng. No part of a device: `tasks.py prompts`."""
 
 from __future__ import annotations
 

@@ -270,7 +270,8 @@ class Iax2Agent:
     # Calls
 
     def _place(self, command: PlaceCall, now: float) -> None:
-        server = self._registrant.address
+        registrant = self._registrant
+        server = registrant.any_address if command.emergency else registrant.address
         if server is None or len(self._legs) >= MOST_LEGS:
             text = "not registered" if server is None else "no leg is free"
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))

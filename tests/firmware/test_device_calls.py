@@ -75,7 +75,7 @@ def events(call: Call) -> list[int]:
 Story = Callable[[Desk], Awaitable[None]]
 
 
-def run(folder: Path, story: Story, line: str = "") -> None:
+def run(folder: Path, story: Story, line: str = "", registers: bool = True) -> None:
     """One story, bounded in time."""
 
     async def scenario() -> None:
@@ -84,12 +84,13 @@ def run(folder: Path, story: Story, line: str = "") -> None:
             switch = Switch(net[2], 5060)
             await switch.start()
             stack.push_async_callback(switch.close)
+            switch.registers = registers
             switch.plans[FIRST] = Plan(hz=FIRST_HZ)
             switch.plans[SECOND] = Plan(hz=SECOND_HZ)
             login = Login("100001", "secret")
             device = Device(folder, login, net[3], f"{net[2]}:5060", line=line)
             stack.push_async_callback(asyncio.to_thread, device.stop)
-            await device.wait("registered", True, 20)
+            await device.wait("registered", registers, 20)
             await story(Desk(folder, switch, device))
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
@@ -320,5 +321,52 @@ def test_anonymous_callers_are_refused_and_others_ring_distinctively(tmp_path: P
         assert hidden.status == 433
         await desk.switch.ring_device()
         await desk.wait("ringing")
+
+    run(tmp_path, story)
+
+
+def test_an_emergency_call_is_tried_where_the_server_refuses_us(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.do("off_hook")
+        await asyncio.sleep(0.5)
+        assert (await desk.do("state"))["tone"] == "", "no dial tone without service"
+        await desk.do("dtmf", SECOND, 60, 60)
+        await desk.wait("tone", "reorder")
+        await desk.device.hang_up()
+        await desk.do("off_hook")
+        await asyncio.sleep(0.5)
+        await desk.do("dtmf", "911", 60, 60)
+        await desk.call_to("911")
+        await desk.wait("call", "talking")
+        assert desk.switch.calls_to(SECOND) == []
+
+    run(tmp_path, story, registers=False)
+
+
+def test_what_a_code_has_set_outlives_the_device(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.dial("*78")
+        await desk.wait("tone", "confirm")
+        await desk.device.hang_up()
+
+    async def later(desk: Desk) -> None:
+        await desk.do("off_hook")
+        await desk.wait("tone", "stutter")
+        await desk.device.hang_up()
+        refused = await desk.switch.ring_device()
+        await refused.wait("ended")
+        assert refused.status == 486
+
+    run(tmp_path, story)
+    run(tmp_path, later)
+
+
+def test_a_call_rings_as_its_server_asks(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        desk.switch.invite_headers = (("Alert-Info", "<urn:alert:source:internal>"),)
+        await desk.switch.ring_device()
+        await desk.wait("rings", 3)
+        cadence = (await desk.do("state"))["cadence_ms"]
+        assert cadence[:3] == pytest.approx([800, 400, 800], abs=60)
 
     run(tmp_path, story)

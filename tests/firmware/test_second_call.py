@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,10 @@ def test_the_beep_of_every_country_goes_over_the_talk(code: str) -> None:
     parts = [Spectrum(call.heard()[at : at + half]) for at in starts]
     beeped = max(parts, key=lambda one: one.dbm0(tone.hz[0]))
     assert beeped.dbm0(tone.hz[0]) == pytest.approx(tone.dbm0, abs=2.5)
-    assert beeped.dbm0(SPEECH_HZ) > -26, "the talk is not cut off by it"
+    talk_dbm0 = -20.0 + load_country(code).gain_db[1]
+    assert beeped.dbm0(SPEECH_HZ) == pytest.approx(talk_dbm0, abs=3), (
+        "the talk is not cut off by it"
+    )
     call.desk.run(2_500)
     assert all(call.talk()[-10:]), "then it goes on as before"
     assert call.desk.line.state()["tone"] == "waiting"
@@ -172,6 +176,28 @@ def test_the_feed_is_reversed_while_a_called_party_has_answered() -> None:
     desk.lift()
     desk.event(LegAnswered("in1"))
     assert fed == ["reversed", "forward"], "calls that come in say nothing of the kind"
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "heard"),
+    [({}, -10, -20), ({"country": "DE"}, -10, -27), ({"transmit_db": -6.0}, -16, -20),
+     ({"country": "DE", "receive_db": 3.0}, -10, -17)],
+)  # fmt: skip
+def test_gain_is_that_of_the_country_or_the_owners(
+    line: dict[str, Any], said: float, heard: float
+) -> None:
+    desk = Desk(**line)
+    desk.lift()
+    desk.press("411")
+    desk.event(LegAnswered("out1"))
+    desk.agent.far_of["out1"] = ToneGenerator(Tone((SPEECH_HZ,), -20.0)).frame
+    desk.run(200)
+    desk.agent.spoken.clear()
+    desk.handset.sound((700,), -10.0, 1_000)
+    ear = Spectrum(np.frombuffer(desk.heard(1_000), "<i2").astype(float))
+    mouth = Spectrum(np.frombuffer(b"".join(desk.agent.spoken[5:45]), "<i2").astype(float))
+    assert ear.dbm0(SPEECH_HZ) == pytest.approx(heard, abs=0.5)
+    assert mouth.dbm0(700) == pytest.approx(said, abs=0.5)
 
 
 def test_the_loop_opens_as_usual_in_the_country() -> None:

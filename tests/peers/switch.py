@@ -29,6 +29,8 @@ class Switch(Carrier):
         super().__init__(address, port)
         self.device: Where | None = None
         self.contact_of_device = ""
+        self.registers = True
+        """False refuses every registration."""
         self.refer_status = 202
         self.news: tuple[int, ...] = (100, 200)
         self.transfers: list[Transfer] = []
@@ -60,7 +62,7 @@ class Switch(Carrier):
 
     def _register(self, event: RequestReceived) -> None:
         assert isinstance(event.flow, Where)
-        response = response_to(event.request, 200, to_tag="registrar")
+        response = response_to(event.request, 200 if self.registers else 403, to_tag="registrar")
         contact = event.request.headers.get("Contact") or ""
         if contact and "expires=0" not in contact and event.request.headers.get("Expires") != "0":
             self.device, self.contact_of_device = event.flow, contact
