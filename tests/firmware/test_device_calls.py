@@ -51,6 +51,7 @@ class Desk:
 
     async def ear(self, seconds: float = 0.8) -> Spectrum:
         """What the ear hears from now on."""
+        await asyncio.sleep(0.3)  # what was on its way when something changed has come by then
         path = str(self.folder / "ear.wav")
         await self.do("record", path)
         await asyncio.sleep(seconds)
@@ -60,6 +61,7 @@ class Desk:
 
 async def heard(call: Call, seconds: float = 0.8) -> Spectrum:
     """What one far end hears from now on."""
+    await asyncio.sleep(0.3)
     call.media.forget()
     await call.wait_heard(seconds)
     return Spectrum(loudest(call.media.samples(), 0.4))
