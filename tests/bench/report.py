@@ -49,8 +49,9 @@ _METHOD = """
   0.1 % of the calls fail, caller and carrier together send at most 2 messages again for a hundred
   calls, and SIPp keeps to the rate. Each step has a fresh program, takes 8 s and may be tried
   twice. SIPp runs on the same cores.
-- `register_cpu_ms`: 10,000 accounts in turn, more than the host remembers at a time; each sends
-  REGISTER, is challenged and refreshes its binding.
+- `register_cpu_ms`: 10,000 accounts in turn, each of which the host has looked up before (it has
+  room for 16,384, half a kilobyte each); each sends REGISTER, is challenged and refreshes its
+  binding.
 - `host_rss_mb` is read after the load of 400 calls a second; `host_rss_growth_mb` is of a host just
   started that carries 50 calls a second, between its 2,000th and 10,000th call. Over UDP the
   transactions of a call linger for 32 s (RFC 3261, 17): at this rate as many linger at its 2,000th
