@@ -39,6 +39,8 @@ _METHOD = """
   is set up and taken down without packets in it.
 - The peer is Sippy's `b2bua_simple` with its log off. It authenticates nobody, charges nothing,
   stores nothing and relays nothing; the same carrier and numbers, and the same rate.
+- `yardstick` is what a fixed piece of Python took just before and after (`yardstick.py`): where it
+  stands higher, the machine was slower for everybody, the peer too.
 - CPU is user and system time of the whole process tree from /proc before and after a load,
   divided by its calls, idling in between counted. Ours and the peer's runs take turns; each figure
   is the median of its runs, which stand in the table.
@@ -133,8 +135,9 @@ def markdown(
     if quick:
         lines += ["Of a `--quick` run: they show that it works, and are worth little.", ""]
     lines += [
-        "| name | what | measured | runs | peer | peer's runs | ratio | reach | reached |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| name | what | measured | runs | peer | peer's runs | ratio | reach | reached "
+        "| yardstick |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for figure in figures:
         measure = figure.measure
@@ -149,6 +152,7 @@ def markdown(
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
             figure.reach,
             reached,
+            _amount(figure.yardstick_ms, "ms"),
         )
         lines.append("| " + " | ".join(cells) + " |")
     missing = [one.name for one in MEASURES if all(f.measure is not one for f in figures)]
