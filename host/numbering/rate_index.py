@@ -2,7 +2,7 @@
 
 A prefix covers an interval of all fifteen-digit numbers, and longer prefixes cut pieces out of it.
 Laid side by side the pieces are a sorted array of starts, so that one search by halves finds the
-longest prefix, however the prefixes nest: under a microsecond for a million of them, in 12 octets
+longest prefix, however the prefixes nest: a few steps for a million of them, in 12 octets
 a piece. Neighbours of one length and price are one piece. Prices are kept once for all prefixes
 that have them.
 """
@@ -14,9 +14,8 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-from host.charging.values import Tariff
+from host.charging.values import Money, Tariff
 from host.numbering.e164 import MAX_DIGITS
 
 _MAGIC = b"LSRI\x01"
@@ -25,18 +24,18 @@ _HEADER = struct.Struct("<5sIII")
 _NOT_OFFERED = -1
 _PADDING = "0" * MAX_DIGITS
 _SPAN = tuple(10 ** (MAX_DIGITS - length) for length in range(MAX_DIGITS + 1))
-_BEGINS = 10_000
-_BEGIN = 10**MAX_DIGITS // _BEGINS
+_BEGINS = ((100_000, 100_000), (10_000, 0))
+"""So many beginnings are noted where there are at least so many pieces: fewer steps to a piece."""
 _LENGTH_BITS = 4
 _LENGTH = (1 << _LENGTH_BITS) - 1
 _MOST_PRICES = (1 << (32 - _LENGTH_BITS)) - 1
 _REMEMBERED = 65_536
-"""Prices that a builder looks for a second use of; more of them are kept as often as they come."""
+"""Prices that a builder looks for a second use of, and whose tariffs are made once; more of them
+are kept as often as they come."""
 PART_OCTETS = 1 << 19
-_TUPLE: Any = tuple.__new__
-"""Makes a named tuple in half the time of calling it."""
 
-
+Told = tuple[Tariff, tuple[str, ...]] | tuple[()]
+"""What a price says: the tariff, and the names of carriers in order; empty: it is not offered."""
 Found = tuple[int, Tariff, tuple[str, ...]]
 """Length of the prefix, what it costs, and the names of carriers in order (empty: all)."""
 
@@ -48,7 +47,7 @@ class TooShort(LookupError):
 class RateIndex:
     """A packed deck. Made by `Builder` or `from_parts`; never changes."""
 
-    __slots__ = ("_begins", "_entries", "_names", "_prices", "_starts")
+    __slots__ = ("_begin", "_begins", "_entries", "_names", "_prices", "_starts", "_told")
 
     def __init__(self) -> None:
         """Empty; to be filled by those who make one."""
@@ -59,8 +58,12 @@ class RateIndex:
         """Three a price: a minute, connect fee, and in one first and further increment with the
         number of the list of names."""
         self._names: list[tuple[str, ...]] = []
+        self._begin = 10**MAX_DIGITS
+        """How many numbers have one beginning."""
         self._begins = array("I")
-        """For each beginning of four digits, how many pieces start before it."""
+        """For each beginning, how many pieces start before it."""
+        self._told: list[Told | None] = []
+        """What was made of each price when it was first asked for."""
 
     def __len__(self) -> int:
         """How many pieces there are."""
@@ -76,7 +79,7 @@ class RateIndex:
             number = int(digits) * _SPAN[len(digits)]
         except IndexError:
             number = int(digits[:MAX_DIGITS])
-        begins, begin = self._begins, number // _BEGIN
+        begins, begin = self._begins, number // self._begin
         piece = bisect_right(self._starts, number, begins[begin], begins[begin + 1]) - 1
         if piece < 0:
             return None
@@ -86,25 +89,38 @@ class RateIndex:
         length = entry & _LENGTH
         if length > len(digits):
             raise TooShort(digits)
-        prices, at = self._prices, (entry >> _LENGTH_BITS) * 3
-        per_minute = prices[at - 3]
-        if per_minute == _NOT_OFFERED:
-            return None
-        rest = prices[at - 1]
-        tariff = _TUPLE(Tariff, (per_minute, rest & 0xFFFF, rest >> 16 & 0xFFFF, prices[at - 2]))
-        return length, tariff, self._names[rest >> 32]
+        price = entry >> _LENGTH_BITS
+        told = self._told[price] if price < _REMEMBERED else None
+        if told is None:
+            told = self._tell(price)
+        return (length, told[0], told[1]) if told else None
+
+    def _tell(self, price: int) -> Told:
+        """What a price says, remembered: they are few, and asked for again and again."""
+        per_minute, connect_fee, rest = self._prices[price * 3 - 3 : price * 3]
+        told: Told = ()
+        if per_minute != _NOT_OFFERED:
+            first_s, step_s = rest & 0xFFFF, rest >> 16 & 0xFFFF
+            tariff = Tariff(Money(per_minute), first_s, step_s, Money(connect_fee))
+            told = tariff, self._names[rest >> 32]
+        if price < _REMEMBERED:
+            self._told[price] = told
+        return told
 
     def _open(self) -> RateIndex:
         """Note where each beginning begins; then it can be searched."""
         starts = self._starts
-        if len(starts) > _BEGINS:
-            self._begins = array("I", (bisect_left(starts, n * _BEGIN) for n in range(_BEGINS + 1)))
+        self._told = [None] * (min(len(self._prices) // 3 + 1, _REMEMBERED))
+        count = next(begins for begins, pieces in _BEGINS if len(starts) >= pieces)
+        size = self._begin = 10**MAX_DIGITS // count
+        if len(starts) > count:
+            self._begins = array("I", (bisect_left(starts, n * size) for n in range(count + 1)))
             return self
         # Few pieces: one look at each costs less than a search for each beginning.
         begins = self._begins = array("I")
         for piece, start in enumerate(starts):
-            begins.extend(array("I", [piece]) * (start // _BEGIN + 1 - len(begins)))
-        begins.extend(array("I", [len(starts)]) * (_BEGINS + 1 - len(begins)))
+            begins.extend(array("I", [piece]) * (start // size + 1 - len(begins)))
+        begins.extend(array("I", [len(starts)]) * (count + 1 - len(begins)))
         return self
 
     def _arrays(self) -> tuple[array[int], array[int], array[int]]:

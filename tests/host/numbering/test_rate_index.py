@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.charging.values import Money, Tariff
+from host.numbering import rate_index
 from host.numbering.directory import Directory
 from host.numbering.rate_index import PART_OCTETS, Builder, Found, RateIndex, TooShort
 from host.store.opening import open_reader, open_writer
@@ -48,16 +50,31 @@ def by_search(deck: dict[str, Price], number: str) -> Found | None:
     return None
 
 
-@given(decks, st.lists(numbers, min_size=1, max_size=20))
-@settings(max_examples=400)
+# Beginnings noted of few and of many pieces, prices remembered or more of them than that.
+@given(
+    decks,
+    st.lists(numbers, min_size=1, max_size=20),
+    st.sampled_from([1, 10, 1_000, 10_000, 100_000]),
+    st.sampled_from([0, 2, 65_536]),
+)
+@settings(max_examples=400, deadline=None)
 def test_the_longest_prefix_is_found_however_they_nest(
-    deck: dict[str, Price], dialled: list[str]
+    deck: dict[str, Price], dialled: list[str], begins: int, remembered: int
 ) -> None:
-    index = packed(deck)
+    with (
+        patch.object(rate_index, "_BEGINS", ((begins, 0),)),
+        patch.object(rate_index, "_REMEMBERED", remembered),
+    ):
+        index = packed(deck)
+        check_every_number(index, deck, dialled)
+
+
+def check_every_number(index: RateIndex, deck: dict[str, Price], dialled: list[str]) -> None:
     # Each prefix itself, too, and the numbers beside it.
     for number in [*dialled, *(one[:15] for prefix in deck for one in (prefix, prefix + "9"))]:
         try:
-            assert index.find(number) == by_search(deck, number)
+            found = index.find(number)
+            assert found == index.find(number) == by_search(deck, number)
         except TooShort:
             assert any(prefix.startswith(number) and prefix != number for prefix in deck)
 
