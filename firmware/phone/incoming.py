@@ -26,8 +26,9 @@ FREE_RING = "recall"
 def screen(phone: PhoneMachine, event: Offered, now_ms: float) -> None:
     """Decide on an offered call by what the owner has set, and by what goes on."""
     features, leg = phone.features, event.leg
-    if event.caller and not event.withheld:
-        phone.remember(last_caller=event.caller)
+    number = phone.caller(leg).digits(keep_plus=True)
+    if number:  # a name cannot be called back by a telephone
+        phone.remember(last_caller=number)
     called_back = now_ms < phone.callback_until_ms
     if not called_back:
         if features.anonymous_rejection and event.withheld:

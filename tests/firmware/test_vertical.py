@@ -188,6 +188,17 @@ def test_the_last_caller_is_called_back() -> None:
     assert placed(desk) == [SENT], "by the digit map, and not the one who hid"
 
 
+@pytest.mark.parametrize("name", ["alice", "5" * 200, "\x00", "é" * 90, "+1 (514) 555-0100"])
+def test_whatever_a_caller_is_named_the_telephone_rings(name: str) -> None:
+    desk = Exchange()
+    desk.end(desk.offer(NUMBER))
+    desk.offer(name)
+    assert desk.ringing
+    assert len(desk.features.last_caller) <= 21
+    if name.startswith("+"):
+        assert desk.features.last_caller == "+15145550100"
+
+
 def test_speed_dials() -> None:
     desk = dialled(f"*74 20{NUMBER}")
     assert desk.features.speed_dial("20") == SENT
