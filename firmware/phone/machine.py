@@ -15,6 +15,7 @@ from firmware.phone.rows import Row
 from firmware.phone.table import BACKGROUND, TRANSITIONS
 from firmware.phone.values import (
     Call,
+    Note,
     PhoneEvent,
     PhoneInput,
     PhoneOptions,
@@ -194,8 +195,11 @@ class PhoneMachine:
 
     def remember(self, **changes: object) -> None:
         """Change what outlives a restart."""
-        row = {**self.features.to_row(), **changes}
-        features = Features.from_row(row)
+        try:
+            features = Features.from_row({**self.features.to_row(), **changes})
+        except ValueError as error:  # a digit map can make a number of any length
+            self.say(Note("not kept", "", str(error)))
+            return
         if features != self.features:
             self.features = features
             self.say(Remember(features))

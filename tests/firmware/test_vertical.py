@@ -199,6 +199,13 @@ def test_whatever_a_caller_is_named_the_telephone_rings(name: str) -> None:
         assert desk.features.last_caller == "+15145550100"
 
 
+def test_a_number_that_a_digit_map_makes_endless_is_called_all_the_same() -> None:
+    desk = Exchange(digit_map=f"(<1:{'5' * 90}>)")
+    desk.lift()
+    desk.press("1")
+    assert placed(desk) == ["5" * 90]
+
+
 def test_speed_dials() -> None:
     desk = dialled(f"*74 20{NUMBER}")
     assert desk.features.speed_dial("20") == SENT
