@@ -35,6 +35,7 @@ from hal.caller_id.schemes import Scheme, load_scheme
 from hal.countries import Country, load_country
 from hal.drivers import open_line
 from hal.drivers.settings import HookTiming
+from hal.dsp.echo import EchoCanceller
 from hal.line import Line
 from hal.values import Capabilities, Feed, LineFault, LineStatus
 
@@ -65,6 +66,7 @@ class Device:
     Args:
         clock: monotonic milliseconds.
         local: time at the telephone, for its display.
+        echo: where echo is cancelled that the driver leaves; None: nowhere.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Device:
         agent: UserAgent,
         clock: Callable[[], float] = monotonic_ms,
         local: Callable[[], datetime | None] = local_time,
+        echo: EchoCanceller | None = None,
     ) -> None:
         country = load_country(config.line.country)
         self._line = line
@@ -81,7 +84,7 @@ class Device:
         self._clock = clock
         scheme = load_scheme(config.line.caller_id or country.caller_id)
         self._station = make_station(config.line, country, scheme, line.capabilities)
-        self._audio = AudioPath(country, not line.capabilities.detects_dtmf)
+        self._audio = AudioPath(country, not line.capabilities.detects_dtmf, echo)
         self._announcer = Announcer(line, self._audio, country.ring, scheme, local)
         self._connected: str | None = None
         self._audio_on = False
@@ -333,11 +336,23 @@ def make_agent(config: Config) -> UserAgent:
     return SipAgent(config.sip, draw, debug)
 
 
+def echo_canceller(hardware: LineHardware, can: Capabilities) -> EchoCanceller | None:
+    """What cancels echo on a line whose driver leaves it, unless the board file says no.
+
+    Raises:
+        LineFault: libspeexdsp is not installed.
+    """
+    if can.cancels_echo or not hardware.echo_canceller:
+        return None
+    return EchoCanceller(hardware.echo_delay_ms)
+
+
 def _run(config: Config, hardware: LineHardware) -> int:
     timing = hook_timing(config.line, load_country(config.line.country))
     line = TolerantLine(open_line(hardware, monotonic_ms, timing))
     try:
-        device = Device(config, line, make_agent(config))
+        echo = echo_canceller(hardware, line.capabilities)
+        device = Device(config, line, make_agent(config), echo=echo)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             device.stopping = True

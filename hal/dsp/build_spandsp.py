@@ -57,17 +57,16 @@ int plc_fillin(plc_state_t *s, int16_t amp[], int len);
 """
 
 
-def main() -> None:
-    """Write the generated module beside this one."""
+def write(declarations: str, target: Path) -> None:
+    """Write the module `target` of `hal.dsp`, which opens a library by these declarations."""
     from cffi import FFI
 
-    target = Path(__file__).with_name("_spandsp_abi.py")
     ffi = FFI()
-    ffi.cdef(DECLARATIONS)
-    ffi.set_source("hal.dsp._spandsp_abi", None)
+    ffi.cdef(declarations)
+    ffi.set_source(f"hal.dsp.{target.stem}", None)
     ffi.emit_python_code(str(target))
     target.write_text("# ruff: noqa\n# mypy: ignore-errors\n" + target.read_text("utf-8"), "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    write(DECLARATIONS, Path(__file__).with_name("_spandsp_abi.py"))
