@@ -237,6 +237,12 @@ def do_races(arguments: list[str]) -> None:
     python("-m", "pytest", "-n", "0", "-s", "tests/host/store/test_races.py", *arguments)
 
 
+def do_talkoff(arguments: list[str]) -> None:
+    """Listen to an hour of speech for digits that are none, beside multimon-ng: some minutes."""
+    ensure_debian(interop=True)
+    python("-m", "tests.hal.talkoff", *arguments)
+
+
 TASKS = {
     "demo": do_demo,
     "test": do_test,
@@ -246,6 +252,7 @@ TASKS = {
     "asterisk": do_asterisk,
     "simulate": do_simulate,
     "races": do_races,
+    "talkoff": do_talkoff,
 }
 
 try:
@@ -304,6 +311,12 @@ else:
         """Two hosts on one PostgreSQL race for one account, a hundred times."""
         ensure_venv()
         do_races([])
+
+    @task(help={"minutes": "Of speech.", "json": "One JSON object."})
+    def talkoff(_context: Any, minutes: float = 60.0, json: bool = False) -> None:
+        """Listen to speech for digits that are none, beside multimon-ng."""
+        ensure_venv()
+        do_talkoff(["--minutes", str(minutes), *(["--json"] if json else [])])
 
     @task(help={"seed": "The first seed.", "seeds": "How many.", "json": "One JSON object."})
     def simulate(_context: Any, seed: int = 1, seeds: int = 10_000, json: bool = False) -> None:

@@ -6,7 +6,8 @@ from collections import deque
 
 from hal.countries import Country
 from hal.dsp.data import frames
-from hal.dsp.dtmf import DtmfReceiver, DtmfSender
+from hal.dsp.dtmf import DtmfSender
+from hal.dsp.dtmf_receiver import DtmfReceiver
 from hal.dsp.echo import EchoCanceller
 from hal.dsp.levels import mix
 from hal.dsp.tones import ToneGenerator

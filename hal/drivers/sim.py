@@ -208,6 +208,11 @@ class SimLine:
                 self._frame_ms += FRAME_MS
                 self._exchange(first)
 
+    @property
+    def next_frame_ms(self) -> float:
+        """When the next frame is carried, while audio runs."""
+        return self._frame_ms
+
     def voltage(self) -> tuple[int, int, int]:
         """What is on the wire: volts direct, volts ringing (rms), hertz ringing."""
         if self._cadence is not None and self._ring_voltage:

@@ -26,8 +26,8 @@ _BAND_HZ = (200, 3_400)
 @lru_cache(maxsize=32)
 def speech(voice: str, words_a_minute: int, text: str = TEXT, dbm0: float = -15.0) -> np.ndarray:
     """Samples at 8000 Hz, of the telephone's band and that mean level."""
-    command = ["espeak-ng", "-v", voice, "-s", str(words_a_minute), "--stdout", text]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    command = ["espeak-ng", "-v", voice, "-s", str(words_a_minute), "--stdin", "--stdout"]
+    done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=60, check=True)
     with wave.open(io.BytesIO(done.stdout)) as wav:
         rate = wav.getframerate()
         # What it writes to a pipe does not know its own length.

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hal.dsp import build_spandsp, build_speexdsp, codecs, data, dtmf, echo
+from hal.dsp.dtmf_receiver import DtmfReceiver
 from hal.values import SILENCE
 
 _LOUD = b"\x00\x40\x00\xc0" * 80
@@ -51,7 +52,7 @@ def printed(capfd: pytest.CaptureFixture[str]) -> str:
 
 def use_spandsp() -> None:
     """Send, receive, encode, decode, conceal, announce."""
-    sender, receiver = dtmf.DtmfSender(), dtmf.DtmfReceiver()
+    sender, receiver = dtmf.DtmfSender(), DtmfReceiver()
     sender.send("15#")
     while (frame := sender.frame()) is not None:
         receiver.hear(frame)
