@@ -38,7 +38,8 @@ twists = st.floats(-6, 6)
 
 def sine(hz: float, dbm0: float, ms: float, phase: float = 0.0) -> np.ndarray:
     at = np.arange(round(ms * 8)) / 8_000
-    return peak_of(dbm0) * np.sin(2 * np.pi * hz * at + phase)
+    wave: np.ndarray = peak_of(dbm0) * np.sin(2 * np.pi * hz * at + phase)
+    return wave
 
 
 def pair(digit: str) -> tuple[int, int]:
