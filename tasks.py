@@ -165,6 +165,14 @@ def do_demo(arguments: list[str]) -> None:
     python("-m", "tests.scenarios.demo", *arguments)
 
 
+def do_prompts(arguments: list[str]) -> None:
+    """Make the sounds of the device's voice menu anew, by espeak-ng."""
+    if shutil.which("espeak-ng") is None and not apt_install(("espeak-ng",)):
+        fail("the sounds are made by espeak-ng: run `sudo apt-get install espeak-ng`")
+    ensure_debian(interop=False)
+    python("-m", "firmware.prompts.build")
+
+
 def do_check(arguments: list[str]) -> None:
     """Style, types and the walls between the rooms."""
     binary = VENV / "bin"
@@ -253,6 +261,7 @@ TASKS = {
     "simulate": do_simulate,
     "races": do_races,
     "talkoff": do_talkoff,
+    "prompts": do_prompts,
 }
 
 try:
@@ -299,6 +308,12 @@ else:
         """Measure the host and a device beside their peers."""
         ensure_venv()
         do_bench(["--json"] if json else [])
+
+    @task
+    def prompts(_context: Any) -> None:
+        """Make the sounds of the device's voice menu anew, by espeak-ng."""
+        ensure_venv()
+        do_prompts([])
 
     @task
     def asterisk(_context: Any) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from firmware import caller_id
 from firmware.audio import AudioPath
+from firmware.call_waiting_id import Command as WaitingCommand
+from firmware.call_waiting_id import Mute, SendAlert, SendData, StopSending
 from firmware.caller_id import (
-    Command,
     EndRing,
     EndSend,
     Reverse,
@@ -61,21 +63,37 @@ class Announcer:
         self._scheme = scheme
         self._local = local
 
-    def carry_out(self, command: Command) -> bool:
+    def carry_out(self, command: caller_id.Command | WaitingCommand) -> bool:
         """Do it. False if a clip should be sent and is not: there is nothing to wait for.
 
         A line that refuses is no reason to miss a call: it is logged, and ringing goes on.
         """
         try:
+            if isinstance(command, WaitingCommand):
+                return self._tell_waiting(command)
             return self._do(command)
         except LineFault as error:
             what = type(command).__name__
             _log.warning("line refused", extra={"what": what, "detail": str(error)})
             return False
 
-    def _do(self, command: Command) -> bool:
+    def _tell_waiting(self, command: WaitingCommand) -> bool:
+        """During a call: audio runs already, and the receiver is off."""
+        if isinstance(command, Mute):
+            self._audio.muted = command.on
+        elif isinstance(command, StopSending):
+            self._audio.send(b"")
+        else:
+            assert self._scheme is not None, "the machine has none either"
+            if isinstance(command, SendAlert):
+                self._audio.send(self._scheme.cas_clip())
+            elif isinstance(command, SendData):
+                self._audio.send(self._scheme.talking_clip(command.caller, self._local()))
+        return True
+
+    def _do(self, command: caller_id.Command) -> bool:
         if isinstance(command, StartRing):
-            self._line.ring(self._ring)
+            self._line.ring(command.cadence)
         elif isinstance(command, RingPulse):
             self._line.ring(replace(self._ring, pattern_ms=(command.ms, _PULSE_PAUSE_MS)))
         elif isinstance(command, EndRing):

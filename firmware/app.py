@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 import select
 import signal
 import sys
@@ -15,29 +14,37 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from boards.board import LineHardware, load_board
+from boards.board import LineHardware
 from boards.schema import ConfigError
-from firmware import caller_id
+from firmware import call_waiting_id, caller_id
 from firmware.announce import Announcer, local_time
+from firmware.assembly import (
+    echo_canceller,
+    gain_db,
+    hardware_of,
+    hook_timing,
+    make_agent,
+    make_station,
+)
 from firmware.audio import AudioPath
-from firmware.caller_id import CallerIdMachine
-from firmware.config import Config, LineConfig, load_config
-from firmware.digitmap import DigitMap
-from firmware.hook import HookDetector, HookTimes
-from firmware.legs import Connect, FarDigit, LegEvent, PlaceCall
-from firmware.line import Audio, LineMachine, LineTimes, OpenLoop, Sound
+from firmware.config import Config, load_config
+from firmware.legs import AudioCommand, FarDigit, LegEvent, PlaceCall
+from firmware.line_values import Audio, OpenLoop, Sound
 from firmware.log import set_up
-from firmware.phone import Note, PhoneMachine, PhoneTimes
-from firmware.station import Command, Station
+from firmware.memory import Memory, state_folder
+from firmware.menu import own_address, sentences
+from firmware.mixer import Mixer
+from firmware.phone import Features, Note, Remember, Speak
+from firmware.prompts import clip
+from firmware.station import Command
 from firmware.tolerant import TolerantLine
 from firmware.ua.base import AgentError, MessagesWaiting, RegistrationChanged, UserAgent
-from hal.caller_id.schemes import Scheme, load_scheme
-from hal.countries import Country, load_country
+from hal.caller_id.schemes import load_scheme
+from hal.countries import load_country
 from hal.drivers import open_line
-from hal.drivers.settings import HookTiming
 from hal.dsp.echo import EchoCanceller
 from hal.line import Line
-from hal.values import Capabilities, Feed, LineFault, LineStatus
+from hal.values import Feed, LineFault, LineStatus
 
 _log = logging.getLogger("loopstart")
 _IDLE_TURN_MS = 40.0
@@ -66,6 +73,7 @@ class Device:
     Args:
         clock: monotonic milliseconds.
         local: time at the telephone, for its display.
+        memory: keeps what the owner sets; None: nothing outlives the device.
         echo: where echo is cancelled that the driver leaves; None: nowhere.
     """
 
@@ -76,6 +84,7 @@ class Device:
         agent: UserAgent,
         clock: Callable[[], float] = monotonic_ms,
         local: Callable[[], datetime | None] = local_time,
+        memory: Memory | None = None,
         echo: EchoCanceller | None = None,
     ) -> None:
         country = load_country(config.line.country)
@@ -83,10 +92,18 @@ class Device:
         self._agent = agent
         self._clock = clock
         scheme = load_scheme(config.line.caller_id or country.caller_id)
-        self._station = make_station(config.line, country, scheme, line.capabilities)
+        self._memory = memory
+        features = memory.load() if memory is not None else Features()
+        self._station = make_station(config, country, scheme, line.capabilities, features)
+        gain = gain_db(config.line, country, line.capabilities)
+        self._mixer = Mixer(agent, country.tones["ringback"], gain)
         self._audio = AudioPath(country, not line.capabilities.detects_dtmf, echo)
         self._announcer = Announcer(line, self._audio, country.ring, scheme, local)
-        self._connected: str | None = None
+        self._at_start = True
+        account = config.sip or config.iax2
+        self._bound = account.address if account is not None else ""
+        self._language = config.line.language or country.language
+        self._speaks = False
         self._audio_on = False
         self._close_loop_ms: float | None = None
         self._registered = False
@@ -124,10 +141,12 @@ class Device:
 
     def step(self) -> None:
         """Do all that is due now."""
+        at_start, self._at_start = self._at_start, False
         for event in self._line.take_events():
-            self._carry_out(self._station.line_event(event))
+            self._carry_out(self._station.line_event(event, at_start))
         self._run_audio()
         now_ms = self._clock()
+        self._mixer.run(now_ms)
         self._carry_out(self._station.handle_timer(now_ms))
         if self._close_loop_ms is not None and now_ms >= self._close_loop_ms:
             self._close_loop_ms = None
@@ -151,6 +170,7 @@ class Device:
             self._station.deadline_ms,
             self._line.wake_at_ms(),
             self._agent.deadline_ms,
+            self._mixer.deadline_ms,
             self._close_loop_ms,
         ]
         first = min(instant for instant in instants if instant is not None)
@@ -159,7 +179,7 @@ class Device:
     def _leg_event(self, event: LegEvent, now_ms: float) -> None:
         _log.info("leg", extra={"what": type(event).__name__, "leg": event.leg, "detail": event})
         if isinstance(event, FarDigit):
-            if event.leg == self._connected:
+            if self._mixer.far_digit(event.leg, event.digit):
                 self._audio.far_digit(event.digit)
             return
         self._carry_out(self._station.leg_event(event, now_ms))
@@ -171,21 +191,17 @@ class Device:
             "registered" if event.registered else "not registered",
             extra={"server": event.server, "status": event.status, "text": event.text},
         )
+        self._carry_out(self._station.registered(event.registered, self._clock()))
 
     def _run_audio(self) -> None:
         for _ in range(_MOST_FRAMES_A_TURN):
             frame = self._line.read_audio()
             if frame is None:
                 return
-            leg = self._connected
-            mute = leg is not None and self._agent.digits_out_of_band(leg)
-            digits, frame = self._audio.from_mouth(frame, mute)
+            digits, frame = self._audio.from_mouth(frame, self._mixer.keeps_digits_out())
             for digit in digits:
                 self._carry_out(self._station.dtmf_digit(digit, self._clock()))
-            far = None
-            if leg is not None:
-                self._agent.speak(leg, frame)
-                far = self._agent.hear(leg)
+            far = self._mixer.exchange(frame)
             sending = self._audio.sending
             self._line.write_audio(self._audio.to_ear(far))
             if sending and not self._audio.sending:
@@ -198,6 +214,9 @@ class Device:
                 _log.info(command.text, extra={key: one for key, one in detail.items() if one})
             elif isinstance(command, Sound):
                 _log.debug("sound", extra={"tone": command.tone or "none"})
+                if self._speaks:
+                    self._speaks = False
+                    self._audio.send(b"")
                 self._audio.play(command.tone)
             elif isinstance(command, Audio):
                 _log.info("off-hook" if command.on else "on-hook")
@@ -206,19 +225,34 @@ class Device:
                 self._line.audio(command.on)
                 if command.on:
                     self._line.write_audio(self._audio.to_ear(None))
-            elif isinstance(command, caller_id.Command):
+            elif isinstance(command, caller_id.Command | call_waiting_id.Command):
                 _log.debug("announce", extra={"what": type(command).__name__})
                 if not self._announcer.carry_out(command):
                     self._carry_out(self._station.sent(self._clock()))
             elif isinstance(command, OpenLoop):
                 self._line.feed(Feed.OPEN)
                 self._close_loop_ms = self._clock() + command.ms
-            elif isinstance(command, Connect):
-                self._connected = command.leg
+            elif isinstance(command, AudioCommand):
+                self._mixer.carry_out(command, self._clock())
+            elif isinstance(command, Remember):
+                if self._memory is not None:
+                    self._memory.save(command.features)
+            elif isinstance(command, Speak):
+                self._speak(command.what)
             else:
                 if isinstance(command, PlaceCall):
                     _log.info("calling", extra={"leg": command.leg, "number": command.number})
                 self._agent.carry_out(command)
+
+    def _speak(self, what: str) -> None:
+        """Say something of the device to the ear, in place of what is said already."""
+        address = own_address(self._server, self._bound)
+        words = sentences(what, address, self._registered)
+        try:
+            self._audio.send(clip(self._language, words))
+            self._speaks = True
+        except (LineFault, OSError) as error:
+            _log.warning("the menu cannot speak", extra={"detail": str(error)})
 
     def _show(self) -> None:
         status = self._station.status(self._registered, self._server)
@@ -227,57 +261,6 @@ class Device:
         _log.info("state", extra={"line": status.state, "call": status.call, "tone": status.tone})
         self._shown = status
         self._line.show(status)
-
-
-def make_station(
-    config: LineConfig, country: Country, scheme: Scheme | None, can: Capabilities
-) -> Station:
-    """The logic of a line as it is configured."""
-    hook = HookDetector(
-        HookTimes(
-            flash_least_ms=config.flash_least_ms or country.flash_ms[0],
-            flash_most_ms=config.flash_most_ms or country.flash_ms[1],
-            flash=config.flash,
-            pulse=config.pulse,
-            hang_up_ms=config.hang_up_ms,
-        )
-    )
-    times = LineTimes(
-        dial_tone_ms=_ms(config.dial_tone_s),
-        interdigit_long_ms=_ms(config.interdigit_long_s),
-        interdigit_short_ms=_ms(config.interdigit_short_s),
-        warning_ms=_ms(config.warning_s),
-        howler_ms=_ms(config.howler_s),
-        cpc_delay_ms=config.cpc_delay_ms,
-        cpc_ms=config.cpc_ms,
-    )
-    line = LineMachine(DigitMap(config.digit_map), times, config.after_hang_up, config.terminator)
-    announcer = CallerIdMachine(scheme, country.ring, can.transfers_on_hook, can.reverses_feed)
-    phone = PhoneMachine(PhoneTimes(ring_ms=_ms(config.ring_s)))
-    return Station(hook, line, phone, announcer)
-
-
-def hook_timing(config: LineConfig, country: Country) -> HookTiming:
-    """How a driver that times breaks of the loop by itself is to tell them apart."""
-    return HookTiming(
-        flash_least_ms=config.flash_least_ms or country.flash_ms[0],
-        flash_most_ms=config.flash_most_ms or country.flash_ms[1],
-        flash=config.flash,
-        pulse=config.pulse,
-        hang_up_ms=config.hang_up_ms,
-    )
-
-
-def hardware_of(config: Config, beside: Path) -> LineHardware:
-    """The board's first line, with the configuration's own handset socket if it names one.
-
-    Raises:
-        ConfigError: there is no such board, or its file is wrong.
-    """
-    hardware = load_board(config.board, beside).lines[0]
-    if config.line.control:
-        hardware = replace(hardware, control=config.line.control)
-    return hardware
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -314,45 +297,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def make_agent(config: Config) -> UserAgent:
-    """The user agent of the protocol that is configured; nothing of the other is imported.
-
-    Raises:
-        AgentError: something that the configuration needs is not installed.
-    """
-    draw = random.SystemRandom().random
-    debug = config.log_level == "debug"
-    if config.iax2 is not None:
-        from firmware.ua.iax2 import Iax2Agent
-
-        if not debug:
-            return Iax2Agent(config.iax2, draw)
-        from firmware.ua.iax2_trace import Trace
-
-        return Iax2Agent(config.iax2, draw, trace=Trace())
-    from firmware.ua.sip import SipAgent
-
-    assert config.sip is not None, "the configuration was checked"
-    return SipAgent(config.sip, draw, debug)
-
-
-def echo_canceller(hardware: LineHardware, can: Capabilities) -> EchoCanceller | None:
-    """What cancels echo on a line whose driver leaves it, unless the board file says no.
-
-    Raises:
-        LineFault: libspeexdsp is not installed.
-    """
-    if can.cancels_echo or not hardware.echo_canceller:
-        return None
-    return EchoCanceller(hardware.echo_delay_ms)
-
-
 def _run(config: Config, hardware: LineHardware) -> int:
     timing = hook_timing(config.line, load_country(config.line.country))
     line = TolerantLine(open_line(hardware, monotonic_ms, timing))
     try:
+        memory = Memory(state_folder(config.state_dir), config.username)
         echo = echo_canceller(hardware, line.capabilities)
-        device = Device(config, line, make_agent(config), echo=echo)
+        device = Device(config, line, make_agent(config), memory=memory, echo=echo)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             device.stopping = True
@@ -363,10 +314,6 @@ def _run(config: Config, hardware: LineHardware) -> int:
     finally:
         line.close()
     return 0
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
 
 
 if __name__ == "__main__":

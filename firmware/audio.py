@@ -32,10 +32,14 @@ class AudioPath:
         self._tone: ToneGenerator | None = None
         self._far_digits: DtmfSender | None = None
         self._clip: deque[bytes] = deque()
+        self._beep: ToneGenerator | None = None
+        self.muted = False
+        """Nothing but a clip passes, either way: the telephone is told who waits."""
 
     def play(self, tone: str) -> None:
-        """Play a country's tone from its beginning; empty: none."""
-        self._tone = ToneGenerator(self._country.tones[tone]) if tone else None
+        """Play a country's tone from its beginning; empty: none. `waiting` goes over a call."""
+        made = ToneGenerator(self._country.tones[tone]) if tone else None
+        self._tone, self._beep = (None, made) if tone == "waiting" else (made, None)
 
     def far_digit(self, digit: str) -> None:
         """Make a digit audible that came out of band."""
@@ -53,8 +57,9 @@ class AudioPath:
 
     def reset(self) -> None:
         """The receiver is on the hook: nothing sounds any more."""
-        self._tone = None
+        self._tone = self._beep = None
         self._far_digits = None
+        self.muted = False
         self._clip.clear()
 
     def cancel_echo(self, on: bool) -> None:
@@ -71,6 +76,8 @@ class AudioPath:
         """
         if self._echo is not None:
             frame = self._echo.cancel(frame)
+        if self.muted:
+            return self._receiver.hear(frame) if self._receiver is not None else "", SILENCE
         if self._receiver is None:
             return "", frame
         if frame == SILENCE and not self._receiver.maybe:
@@ -88,7 +95,11 @@ class AudioPath:
     def _sounding(self, far: bytes | None) -> bytes:
         if self._clip:
             return self._clip.popleft()
+        if self.muted:
+            return SILENCE
         frame = self._tone.frame() if self._tone is not None else far or SILENCE
+        if self._beep is not None:
+            frame = mix(frame, self._beep.frame())
         if self._far_digits is not None:
             digits = self._far_digits.frame()
             if digits is None:

@@ -48,7 +48,9 @@ class Event(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StartRing:
-    """Ring in the country's cadence."""
+    """Ring in a cadence."""
+
+    cadence: RingCadence
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class CallerIdMachine:
         self.deadline_ms: float | None = None
         self._scheme = scheme if transmits else None
         self._reverses = reverses
-        self._first_ms, self._pause_ms = first_ring_ms(ring)
+        self._usual = self._ring = ring
         self._say: Announcement | None = None
         self._rings = False
         self._reversed = False
@@ -141,8 +143,11 @@ class CallerIdMachine:
         """True between the first and the last moment at which audio may reach the line."""
         return self.state in (State.SENDING, State.SETTLING)
 
-    def call(self, caller: Caller, now_ms: float) -> list[Command]:
-        """Announce a call and ring. The line is idle."""
+    def call(
+        self, caller: Caller, now_ms: float, cadence: RingCadence | None = None
+    ) -> list[Command]:
+        """Announce a call and ring, in the country's cadence or in another. The line is idle."""
+        self._ring = cadence or self._usual
         return self._start(SendCaller(caller), True, now_ms)
 
     def waiting(self, waiting: bool, now_ms: float) -> list[Command]:
@@ -186,12 +191,13 @@ class CallerIdMachine:
         scheme = self._scheme
         self._began_ms = self._next_ring_ms = now_ms
         if scheme is None:
-            self._out.append(StartRing())
+            self._out.append(StartRing(self._ring))
             return State.RINGING
+        first_ms, pause_ms = first_ring_ms(self._ring)
         if self._rings and scheme.after_ring:
-            self._out.append(StartRing())
-            self.deadline_ms = now_ms + self._first_ms + STOP_RING_AFTER_MS
-            self._next_ring_ms = now_ms + self._first_ms + self._pause_ms
+            self._out.append(StartRing(self._ring))
+            self.deadline_ms = now_ms + first_ms + STOP_RING_AFTER_MS
+            self._next_ring_ms = now_ms + first_ms + pause_ms
             return State.FIRST_RING
         if self._rings and scheme.pulse_ms:
             self._out.append(RingPulse(scheme.pulse_ms))
@@ -206,7 +212,8 @@ class CallerIdMachine:
     def end_first_ring(self, now_ms: float) -> State:
         scheme = self._scheme
         assert scheme is not None, "it rings once for a scheme"
-        length_ms = self._first_ms if scheme.after_ring else scheme.pulse_ms
+        first_ms, _ = first_ring_ms(self._ring)
+        length_ms = first_ms if scheme.after_ring else scheme.pulse_ms
         self._out.append(EndRing())
         self.deadline_ms = self._began_ms + length_ms + scheme.wait_ms
         return State.WAITING
@@ -225,7 +232,7 @@ class CallerIdMachine:
     def go_on(self, now_ms: float) -> State:
         self._out.append(EndSend())
         if self._rings:
-            self._out.append(StartRing())
+            self._out.append(StartRing(self._ring))
             return State.RINGING
         self._reverse_back()
         return State.IDLE

@@ -12,6 +12,8 @@ NORMAL_CLEARING = 16
 USER_BUSY = 17
 NO_ANSWER = 19
 CALL_REJECTED = 21
+ANONYMITY_REJECTED = 24
+"""Rejected for the called party's refusal of callers who withhold their number."""
 NETWORK_OUT_OF_ORDER = 38
 NORMAL_UNSPECIFIED = 31
 CONGESTION = 34

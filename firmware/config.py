@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from boards.schema import ConfigError, load, setting
-from firmware.digitmap import DigitMap, DigitMapError
-from hal.caller_id.schemes import scheme_names
+from firmware.codes import codes_of
+from firmware.line_config import LineConfig
 
 Transport = Literal["udp", "tcp", "tls"]
 Codec = Literal["PCMU", "PCMA", "G722"]
 Iax2Codec = Literal["PCMU", "PCMA", "G722", "GSM"]
-
-NORTH_AMERICA = (
-    "(*xx|[2-9]11|0|00|<:1>[2-9][02-9]x[2-9]xxxxxx|<:1>[2-9]1[02-9][2-9]xxxxxx"
-    "|1[2-9]xx[2-9]xxxxxx|011xxxxxxx.)"
-)
-"""Service codes, N11 at once, ten and eleven digits (sent with the 1), 011 international."""
 
 _SERVER = re.compile(
     r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?"
@@ -67,20 +61,6 @@ def _check_server(text: str) -> str:
         parse_server(text)
     except ValueError as error:
         return str(error).partition(";")[0]
-    return ""
-
-
-def _check_map(text: str) -> str:
-    try:
-        DigitMap(text)
-    except DigitMapError as error:
-        return str(error)
-    return ""
-
-
-def _check_scheme(text: str) -> str:
-    if text and text not in scheme_names():
-        return f"there is no scheme {text!r}"
     return ""
 
 
@@ -231,54 +211,19 @@ class Iax2Config:
 
 
 @dataclass(frozen=True, slots=True)
-class LineConfig:
-    """The telephone line."""
-
-    country: Literal["US", "CA", "UK", "DE", "FR", "AU", "BR"] = "US"
-    digit_map: str = setting(NORTH_AMERICA, check=_check_map)
-    terminator: Literal["#", "*", ""] = "#"
-    control: str = ""
-    """Overrides the board file's `control` of a simulated handset."""
-    pulse: bool = True
-    flash: bool = True
-    flash_least_ms: int = setting(0, least=0, most=2_000)
-    """0: as usual in the country."""
-    flash_most_ms: int = setting(0, least=0, most=2_000)
-    caller_id: str = setting(
-        "",
-        check=_check_scheme,
-        remedy=f'choose one of {", ".join(scheme_names())}, or "" for the country\'s',
-    )
-    """Scheme of caller ID; empty: as usual in the country."""
-    hang_up_ms: int = setting(400, least=100, most=5_000)
-    dial_tone_s: float = setting(15.0, least=1, most=600)
-    interdigit_long_s: float = setting(10.0, least=0.5, most=60)
-    interdigit_short_s: float = setting(3.0, least=0.5, most=60)
-    ring_s: float = setting(180.0, least=5, most=600)
-    warning_s: float = setting(60.0, least=1, most=600)
-    howler_s: float = setting(50.0, least=0, most=600)
-    after_hang_up: Literal["reorder", "dial", "silence"] = "reorder"
-    cpc_ms: int = setting(0, least=0, most=2_000)
-    cpc_delay_ms: int = setting(2_000, least=0, most=10_000)
-
-    @staticmethod
-    def problem(value: LineConfig) -> tuple[str, str, str] | None:
-        """What no annotation can say: key, what is wrong, remedy."""
-        if value.flash_most_ms and value.flash_most_ms <= value.flash_least_ms:
-            return "flash_most_ms", "is not more than flash_least_ms", "raise it"
-        return None
-
-
-@dataclass(frozen=True, slots=True)
 class Config:
     """All of one device."""
 
     sip: SipConfig | None = None
-    line: LineConfig = LineConfig()
+    line: LineConfig = field(default_factory=LineConfig)
     board: str = "sim"
     """Name of a board, or path of a board file."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     iax2: Iax2Config | None = None
+    codes: dict[str, str] = field(default_factory=dict)
+    """Service codes that differ from `codes.toml`; an empty one removes its service."""
+    state_dir: str = ""
+    """Folder of what outlives a restart; empty: the user's own for that."""
 
     @staticmethod
     def problem(value: Config) -> tuple[str, str, str] | None:
@@ -287,7 +232,18 @@ class Config:
             return "iax2", "a device speaks SIP or IAX2, not both", "remove [sip] or [iax2]"
         if value.sip is None and value.iax2 is None:
             return "sip", "no account is named", "add a section [sip] or [iax2]"
+        try:
+            codes_of(value.codes)
+        except ValueError as error:
+            return "codes", str(error), "see `codes.toml` for the names and the usual codes"
         return None
+
+    @property
+    def username(self) -> str:
+        """Of the account."""
+        account = self.sip or self.iax2
+        assert account is not None, "the configuration was checked"
+        return account.username
 
 
 def load_config(path: Path | str) -> Config:

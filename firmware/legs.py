@@ -20,6 +20,8 @@ class Offered:
     name: str = ""
     withheld: bool = False
     """The caller wants neither shown: a display says `private`, not `unavailable`."""
+    alert: str = ""
+    """How it is to be announced: Alert-Info's `Bellcore-drN` or `urn:alert:` (RFC 7462)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,19 @@ class FarDigit:
     digit: str
 
 
-LegEvent = Offered | Progress | LegAnswered | LegEnded | FarDigit
+@dataclass(frozen=True, slots=True)
+class TransferNews:
+    """How a transfer goes that we have asked the far end for (REFER, RFC 3515)."""
+
+    leg: str
+    """The leg that was asked."""
+    status: int
+    """SIP status of the call to the target: 1xx on its way, 2xx done, else failed."""
+    refused: bool = False
+    """The far end does no transfers: nobody has been called."""
+
+
+LegEvent = Offered | Progress | LegAnswered | LegEnded | FarDigit | TransferNews
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,10 @@ class PlaceCall:
 
     leg: str
     number: str
+    withheld: bool = False
+    """The called party may not be shown who calls (RFC 3323)."""
+    emergency: bool = False
+    """To be tried even while no server has registered us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +116,65 @@ class SendDigit:
 
 
 @dataclass(frozen=True, slots=True)
+class SendFlash:
+    """Tell the far end of a flash: as RFC 4733 event 16, or by INFO."""
+
+    leg: str
+    by_info: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Put an answered leg on hold, or take it off (RFC 3264, 8.4)."""
+
+    leg: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refer:
+    """Ask the far end of a leg to call somebody in our place (RFC 3515)."""
+
+    leg: str
+    number: str = ""
+    """Whom; empty with `replaces`."""
+    replaces: str = ""
+    """An answered leg, whose far end it shall be joined to (RFC 3891)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Send an offered call to another number (302; RFC 3261, 21.3.3)."""
+
+    leg: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
 class Connect:
-    """Join the leg's audio to ear and mouthpiece; None joins nothing."""
+    """Join these legs' audio to ear and mouthpiece, and to each other; none joins nothing."""
 
-    leg: str | None
+    legs: tuple[str, ...]
 
 
-LegCommand = PlaceCall | Alert | Answer | HangUp | SendDigit | Connect
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Join two legs' audio to each other, without the handset."""
+
+    first: str
+    second: str
+    ringback: bool = False
+    """The first hears ringback in place of the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Undo a `Join`."""
+
+    first: str
+    second: str
+
+
+LegCommand = PlaceCall | Alert | Answer | HangUp | SendDigit | SendFlash | Hold | Refer | Redirect
+AudioCommand = Connect | Join | Part
+"""What becomes of the audio of legs: the device's own matter, not a user agent's."""

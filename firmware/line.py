@@ -9,162 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
-from typing import Literal
 
-from firmware.digitmap import MOST_DIGITS, DigitMap
-from hal.caller_id.message import NOBODY, Caller
-
-
-class State(Enum):
-    """Where a line can be."""
-
-    ON_HOOK = "on_hook"
-    RINGING = "ringing"
-    DIAL_TONE = "dial_tone"
-    COLLECTING = "collecting"
-    IN_CALL = "in_call"
-    """The telephone decides what is heard."""
-    CLEARING = "clearing"
-    """The far end has gone; the loop is opened for a moment, so that machines notice."""
-    ENDED = "ended"
-    """A tone says that the call is over or failed."""
-    HOWLER = "howler"
-    PARKED = "parked"
-    """Nobody minds the howler: silence, until the receiver is put back."""
-
-
-class Event(Enum):
-    """What can happen to a line."""
-
-    OFF_HOOK = "off_hook"
-    ON_HOOK = "on_hook"
-    FLASH = "flash"
-    PULSE = "pulse"
-    """A pulse digit has begun."""
-    DIGIT = "digit"
-    TIMER = "timer"
-    RING = "ring"
-    STOP_RING = "stop_ring"
-    SOUND = "sound"
-    END = "end"
-
-
-@dataclass(frozen=True, slots=True)
-class LineTimes:
-    """All time-outs of a line. Defaults as in the adapters of the field."""
-
-    dial_tone_ms: int = 15_000
-    """Dial tone without a digit ends in reorder."""
-    interdigit_long_ms: int = 10_000
-    """Pause after which an incomplete number fails."""
-    interdigit_short_ms: int = 3_000
-    """Pause after which a complete number that could go on is sent."""
-    warning_ms: int = 60_000
-    """Off-hook with nothing to hear but reorder for so long: howler."""
-    howler_ms: int = 50_000
-    cpc_delay_ms: int = 2_000
-    """From the far end's hang-up to the open loop."""
-    cpc_ms: int = 0
-    """How long the loop opens (calling party control); 0 never."""
-
-
-AfterHangUp = Literal["reorder", "dial", "silence"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """Make the telephone ring, and say who calls."""
-
-    caller: Caller = NOBODY
-
-
-@dataclass(frozen=True, slots=True)
-class StopRing:
-    """Take it off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """Play this tone to the ear; empty: none (the leg's audio, or silence)."""
-
-    tone: str
-
-
-@dataclass(frozen=True, slots=True)
-class Audio:
-    """Let audio frames run, or not. Off as long as the receiver is on the hook."""
-
-    on: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OpenLoop:
-    """Take the feed off the line for so long."""
-
-    ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Seized:
-    """The receiver was lifted to make a call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lifted:
-    """The receiver was lifted while it rang: an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Dialled:
-    """A number is complete."""
-
-    number: str
-
-
-@dataclass(frozen=True, slots=True)
-class HungUp:
-    """The receiver was put back."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flashed:
-    """A flash during a call."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPressed:
-    """A digit during a call."""
-
-    digit: str
-    audible: bool
-    """True: by keypad, so the mouthpiece carries it; False: by dial."""
-
-
-@dataclass(frozen=True, slots=True)
-class DialFailed:
-    """The number cannot be: `incomplete`, `barred`, `unknown` or `nothing dialled`."""
-
-    reason: str
-    digits: str
-
-
-LineCommand = Ring | StopRing | Sound | Audio | OpenLoop
-LineNews = Seized | Lifted | Dialled | HungUp | Flashed | KeyPressed | DialFailed
-LineOutput = LineCommand | LineNews
-
-
-@dataclass(frozen=True, slots=True)
-class Stimulus:
-    """An event with what comes with it."""
-
-    event: Event
-    digit: str = ""
-    audible: bool = True
-    tone: str = ""
-    caller: Caller = NOBODY
-    by_far_end: bool = False
-    """END: the far end hung up an answered call, so hang-up supervision applies."""
+from firmware.dialplan import DialPlan
+from firmware.digitmap import MOST_DIGITS
+from firmware.line_values import (
+    AfterHangUp,
+    Audio,
+    DialFailed,
+    Dialled,
+    Event,
+    FeatureDialled,
+    Flashed,
+    HungUp,
+    KeyPressed,
+    Lifted,
+    LineOutput,
+    LineTimes,
+    OpenLoop,
+    Ring,
+    Seized,
+    Sound,
+    State,
+    Stimulus,
+    StopRing,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,30 +47,39 @@ class LineMachine:
     """One line.
 
     Args:
-        digit_map: which numbers there are.
+        plan: which numbers and service codes there are.
         times: the time-outs.
         after_hang_up: what is heard when the far end has hung up.
         terminator: key that ends a number at once; empty for none.
+        hotline: number that is dialled for whoever lifts the receiver; empty for none.
     """
 
     def __init__(
         self,
-        digit_map: DigitMap,
+        plan: DialPlan,
         times: LineTimes,
         after_hang_up: AfterHangUp = "reorder",
         terminator: str = "#",
+        hotline: str = "",
     ) -> None:
         self.state = State.ON_HOOK
         self.deadline_ms: float | None = None
         self.messages_wait = False
         """Then dial tone stutters at first."""
+        self.reminds = False
+        """Calls are forwarded or not to disturb: it stutters, too."""
+        self.plan = plan
         self.ignored = 0
         """Events that meant nothing in the state they came in."""
-        self._map = digit_map
         self._times = times
         self._after = after_hang_up
         self._terminator = terminator
+        self._hotline = hotline
+        self._registered = False
         self._digits = ""
+        self._fresh = True
+        """The receiver was lifted for this number: a hotline may dial."""
+        self._speed_dial = False
         self._out: list[LineOutput] = []
         self._cpc_open = False
         self._ended_ms = 0.0
@@ -226,6 +103,14 @@ class LineMachine:
         self.deadline_ms = None
         return self.handle(Stimulus(Event.TIMER), now_ms)
 
+    def registered(self, registered: bool) -> list[LineOutput]:
+        """The device can be called, or no longer: a line without service has no dial tone."""
+        self._registered = registered
+        if self.state is not State.DIAL_TONE or not self._fresh:
+            return []
+        tone = "stutter" if self.messages_wait or self.reminds else "dial"
+        return [Sound(tone if registered else "")]
+
     # What the rows do
 
     def _wait(self, now_ms: float, ms: int) -> None:
@@ -234,13 +119,43 @@ class LineMachine:
     def lift_to_dial(self, _: Stimulus, now_ms: float) -> State:
         self._out.append(Audio(True))
         self._out.append(Seized())
+        if self._hotline and not self._times.hotline_ms:
+            return self._dial_hotline(now_ms)
         return self.dial_tone(now_ms)
 
+    def lift_at_start(self, _: Stimulus, now_ms: float) -> State:
+        """After a reboot with the receiver off: no hotline may call, and nobody hears a tone."""
+        self._out += [Audio(True), Seized()]
+        return self.howl(_, now_ms)
+
     def dial_tone(self, now_ms: float) -> State:
-        self._digits = ""
-        self._out.append(Sound("stutter" if self.messages_wait else "dial"))
-        self._wait(now_ms, self._times.dial_tone_ms)
+        """Invite to dial: steady, stuttering where something is to be told, or not at all."""
+        tone = "stutter" if self.messages_wait or self.reminds else "dial"
+        self._fresh = True
+        return self._await_digits(tone if self._registered else "", now_ms)
+
+    def _await_digits(self, tone: str, now_ms: float) -> State:
+        self._digits, self._speed_dial = "", False
+        self._out.append(Sound(tone))
+        warm = self._hotline and self._fresh and self._times.hotline_ms
+        self._wait(now_ms, self._times.hotline_ms if warm else self._times.dial_tone_ms)
         return State.DIAL_TONE
+
+    def recall(self, stimulus: Stimulus, now_ms: float) -> State:
+        """The telephone wants a number: after a flash, or for a service code."""
+        if not stimulus.tone:
+            return self.dial_tone(now_ms)
+        self._fresh = False
+        state = self._await_digits(stimulus.tone, now_ms)
+        self._speed_dial = stimulus.speed_dial
+        return state
+
+    def _dial_hotline(self, now_ms: float) -> State:
+        self._digits = self._hotline
+        emergency = self.plan.is_emergency(self._hotline)
+        self._out += [Sound(""), Dialled(self._hotline, emergency)]
+        self.deadline_ms = None
+        return State.IN_CALL
 
     def lift_to_answer(self, _: Stimulus, now_ms: float) -> State:
         self._out += [StopRing(), Audio(True), Sound(""), Lifted()]
@@ -248,7 +163,7 @@ class LineMachine:
         return State.IN_CALL
 
     def ring(self, stimulus: Stimulus, now_ms: float) -> State:
-        self._out.append(Ring(stimulus.caller))
+        self._out.append(Ring(stimulus.caller, stimulus.cadence))
         return State.RINGING
 
     def stop_ring(self, _: Stimulus, now_ms: float) -> State:
@@ -272,7 +187,7 @@ class LineMachine:
         if not self._digits:
             self._out.append(Sound(""))
         self._digits = (self._digits + stimulus.digit)[: MOST_DIGITS + 1]
-        match = self._map.match(self._digits)
+        match = self.plan.match(self._digits, self._speed_dial)
         if not match.live:
             return self.fail("unknown", now_ms)
         if match.final:
@@ -288,21 +203,29 @@ class LineMachine:
         return State.COLLECTING
 
     def _ends_number(self, key: str) -> bool:
-        return key == self._terminator != "" and not self._map.accepts(self._digits, key)
+        return key == self._terminator != "" and not self.plan.accepts(
+            self._digits, key, self._speed_dial
+        )
 
     def pause(self, _: Stimulus, now_ms: float) -> State:
         return self.finish(now_ms)
 
     def finish(self, now_ms: float) -> State:
         """The digits are all: send them, or say what is wrong with them."""
-        match = self._map.match(self._digits)
+        match = self.plan.match(self._digits, self._speed_dial)
         if not self._digits:
             return self.fail("nothing dialled", now_ms)
         if not match.complete:
             return self.fail("incomplete", now_ms)
         if match.barred:
             return self.fail("barred", now_ms)
-        self._out += [Sound(""), Dialled(match.number)]
+        self._out.append(Sound(""))
+        if self._speed_dial:
+            self._out.append(FeatureDialled("set_speed_dial", match.argument + match.number))
+        elif match.feature:
+            self._out.append(FeatureDialled(match.feature, match.argument))
+        else:
+            self._out.append(Dialled(match.number, match.emergency))
         self.deadline_ms = None
         return State.IN_CALL
 
@@ -311,13 +234,12 @@ class LineMachine:
         return self.play_end("reorder", now_ms)
 
     def nothing_dialled(self, _: Stimulus, now_ms: float) -> State:
+        if self._hotline and self._fresh and self._times.hotline_ms:
+            return self._dial_hotline(now_ms)
         return self.fail("nothing dialled", now_ms)
 
-    def start_over(self, _: Stimulus, now_ms: float) -> State:
-        self._out.append(Seized())
-        return self.dial_tone(now_ms)
-
     def sound(self, stimulus: Stimulus, now_ms: float) -> State:
+        self.deadline_ms = None
         self._out.append(Sound(stimulus.tone))
         return State.IN_CALL
 
@@ -327,7 +249,7 @@ class LineMachine:
 
     def flashed(self, _: Stimulus, now_ms: float) -> State:
         self._out.append(Flashed())
-        return State.IN_CALL
+        return self.state
 
     def end(self, stimulus: Stimulus, now_ms: float) -> State:
         if not stimulus.by_far_end:
@@ -374,34 +296,35 @@ def _row(action: Callable[[LineMachine, Stimulus, float], State], *leads_to: Sta
 
 
 _M, _S, _E = LineMachine, State, Event
+_LIFTED = tuple(state for state in State if state not in (State.ON_HOOK, State.RINGING))
 _DIALLING = (_S.COLLECTING, _S.IN_CALL, _S.ENDED)
 
 TRANSITIONS: dict[tuple[State, Event], Row] = {
-    (_S.ON_HOOK, _E.OFF_HOOK): _row(_M.lift_to_dial, _S.DIAL_TONE),
+    (_S.ON_HOOK, _E.OFF_HOOK): _row(_M.lift_to_dial, _S.DIAL_TONE, _S.IN_CALL),
+    (_S.ON_HOOK, _E.OFF_AT_START): _row(_M.lift_at_start, _S.HOWLER),
     (_S.ON_HOOK, _E.RING): _row(_M.ring, _S.RINGING),
     (_S.RINGING, _E.OFF_HOOK): _row(_M.lift_to_answer, _S.IN_CALL),
     (_S.RINGING, _E.STOP_RING): _row(_M.stop_ring, _S.ON_HOOK),
     (_S.DIAL_TONE, _E.PULSE): _row(_M.pulse, _S.COLLECTING),
     (_S.DIAL_TONE, _E.DIGIT): _row(_M.digit, *_DIALLING),
-    (_S.DIAL_TONE, _E.TIMER): _row(_M.nothing_dialled, _S.ENDED),
+    (_S.DIAL_TONE, _E.TIMER): _row(_M.nothing_dialled, _S.ENDED, _S.IN_CALL),
     (_S.DIAL_TONE, _E.ON_HOOK): _row(_M.put_back, _S.ON_HOOK),
     (_S.COLLECTING, _E.PULSE): _row(_M.pulse, _S.COLLECTING),
     (_S.COLLECTING, _E.DIGIT): _row(_M.digit, *_DIALLING),
-    (_S.COLLECTING, _E.FLASH): _row(_M.start_over, _S.DIAL_TONE),
     (_S.COLLECTING, _E.TIMER): _row(_M.pause, _S.IN_CALL, _S.ENDED),
     (_S.COLLECTING, _E.ON_HOOK): _row(_M.put_back, _S.ON_HOOK),
-    (_S.IN_CALL, _E.SOUND): _row(_M.sound, _S.IN_CALL),
     (_S.IN_CALL, _E.DIGIT): _row(_M.key, _S.IN_CALL),
-    (_S.IN_CALL, _E.FLASH): _row(_M.flashed, _S.IN_CALL),
     (_S.IN_CALL, _E.END): _row(_M.end, _S.ENDED, _S.CLEARING, _S.DIAL_TONE),
     (_S.IN_CALL, _E.ON_HOOK): _row(_M.put_back, _S.ON_HOOK),
     (_S.CLEARING, _E.TIMER): _row(_M.clear, _S.CLEARING, _S.ENDED, _S.DIAL_TONE),
     (_S.CLEARING, _E.ON_HOOK): _row(_M.put_back, _S.ON_HOOK),
     (_S.ENDED, _E.TIMER): _row(_M.howl, _S.HOWLER),
-    (_S.ENDED, _E.FLASH): _row(_M.start_over, _S.DIAL_TONE),
     (_S.ENDED, _E.ON_HOOK): _row(_M.put_back, _S.ON_HOOK),
     (_S.HOWLER, _E.TIMER): _row(_M.park, _S.PARKED),
     (_S.HOWLER, _E.ON_HOOK): _row(_M.put_back, _S.ON_HOOK),
     (_S.PARKED, _E.ON_HOOK): _row(_M.put_back, _S.ON_HOOK),
+    **{(state, _E.SOUND): _row(_M.sound, _S.IN_CALL) for state in _LIFTED},
+    **{(state, _E.DIAL): _row(_M.recall, _S.DIAL_TONE) for state in _LIFTED},
+    **{(state, _E.FLASH): _row(_M.flashed, state) for state in _LIFTED if state is not _S.CLEARING},
 }
 """All that can happen. Each row is also an edge of the diagram in the documentation."""

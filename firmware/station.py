@@ -8,25 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 
-from firmware import caller_id
+from firmware import call_waiting_id, caller_id
+from firmware.call_waiting_id import CallWaitingIdMachine
 from firmware.caller_id import CallerIdMachine
 from firmware.hook import Digit, Flash, HookDetector, HookSignal, OffHook, OnHook, PulseStart
 from firmware.lamp import Lamp
-from firmware.legs import (
-    Alert,
-    Answer,
-    Connect,
-    FarDigit,
-    HangUp,
-    LegCommand,
-    LegEvent,
-    PlaceCall,
-    SendDigit,
-)
-from firmware.line import (
+from firmware.legs import AudioCommand, FarDigit, LegCommand, LegEvent
+from firmware.line import LineMachine
+from firmware.line_values import (
     Audio,
     Event,
-    LineMachine,
     LineOutput,
     OpenLoop,
     Ring,
@@ -35,7 +26,19 @@ from firmware.line import (
     Stimulus,
     StopRing,
 )
-from firmware.phone import Note, PhoneMachine, PhoneOutput
+from firmware.phone import (
+    Features,
+    Note,
+    PhoneMachine,
+    PhoneOutput,
+    Remember,
+    Speak,
+    Supervise,
+    WaitingCaller,
+    WaitingOver,
+)
+from hal.caller_id.message import NOBODY
+from hal.rings import Rings
 from hal.values import (
     DtmfDigit,
     FlashSeen,
@@ -46,16 +49,25 @@ from hal.values import (
     PulseDigit,
 )
 
-Command = Sound | Audio | OpenLoop | caller_id.Command | LegCommand | Note
+Command = (
+    Sound | Audio | OpenLoop | caller_id.Command | call_waiting_id.Command | LegCommand
+    | AudioCommand | Note | Remember | Speak
+)  # fmt: skip
 
-_LINE_COMMANDS = (Sound, Audio, OpenLoop)
-_LEG_COMMANDS = (PlaceCall, Alert, Answer, HangUp, SendDigit, Connect)
+_PASSED_ON = Sound | Audio | OpenLoop | LegCommand | AudioCommand | Note | Remember | Speak
 _CPC_SETTLE_MS = 50
 """After the loop was opened and closed again the telephone needs a moment to draw current."""
 
 
 class Station:
-    """One handset: hook, line and telephone, and what is said to it while it is on the hook."""
+    """One handset: hook, line and telephone, and what is said to it beside speech.
+
+    Args:
+        rings: cadences of distinctive rings.
+        waiting_id: caller ID on call waiting; None where the telephones know none.
+        beep_ms: length of the first beep of call waiting, after which it begins.
+        reverses: the line is reversed while a call is answered that was made here.
+    """
 
     def __init__(
         self,
@@ -63,12 +75,25 @@ class Station:
         line: LineMachine,
         phone: PhoneMachine,
         announcer: CallerIdMachine,
+        rings: Rings,
+        waiting_id: CallWaitingIdMachine | None = None,
+        beep_ms: int = 0,
+        reverses: bool = False,
     ) -> None:
         self.hook = hook
         self.line = line
         self.phone = phone
         self.announcer = announcer
+        self.rings = rings
+        self.waiting_id = waiting_id
         self.lamp = Lamp()
+        self._beep_ms = beep_ms
+        self._beep_over_ms: float | None = None
+        self._waiting_caller = NOBODY
+        self._reverses = reverses
+        self._reversed = False
+        self._off_at_start = False
+        self._follow(phone.features)
         self.tone = ""
         """What the ear is played now; empty: the leg, or silence."""
         self.unknown_events = 0
@@ -78,6 +103,9 @@ class Station:
         """When to call `handle_timer` if nothing happens before."""
         parts = (self.hook, self.line, self.phone, self.announcer, self.lamp)
         instants = [part.deadline_ms for part in parts]
+        instants.append(self._beep_over_ms)
+        if self.waiting_id is not None:
+            instants.append(self.waiting_id.deadline_ms)
         return min((instant for instant in instants if instant is not None), default=None)
 
     def status(self, registered: bool, server: str) -> LineStatus:
@@ -86,8 +114,14 @@ class Station:
             registered, server, self.line.state.value, self.phone.state.value, self.tone
         )
 
-    def line_event(self, event: LineEvent) -> list[Command]:
-        """Something happened on the line."""
+    def line_event(self, event: LineEvent, at_start: bool = False) -> list[Command]:
+        """Something happened on the line.
+
+        Args:
+            at_start: it is how the device found the line, so nobody has done it.
+        """
+        if at_start and isinstance(event, LoopCurrent | HookChanged):
+            self._off_at_start = _is_off(event)
         if isinstance(event, LoopCurrent):
             return self._signals(self.hook.edge(event.at_ms, event.flowing))
         if isinstance(event, HookChanged):
@@ -103,7 +137,9 @@ class Station:
         return []
 
     def dtmf_digit(self, digit: str, now_ms: float) -> list[Command]:
-        """A digit was heard from the mouthpiece."""
+        """A digit was heard from the mouthpiece: a key, or a telephone that acknowledges CAS."""
+        if self.waiting_id is not None and self.waiting_id.takes(digit):
+            return list(self.waiting_id.acknowledge(now_ms))
         return self._line(Stimulus(Event.DIGIT, digit=digit, audible=True), now_ms)
 
     def leg_event(self, event: LegEvent, now_ms: float) -> list[Command]:
@@ -112,6 +148,10 @@ class Station:
             return []
         return self._run(deque(self.phone.handle(event, now_ms)), now_ms)
 
+    def registered(self, registered: bool, now_ms: float) -> list[Command]:
+        """The device can be called, or no longer."""
+        return self._run(deque(self.line.registered(registered)), now_ms)
+
     def messages_wait(self, waiting: bool, now_ms: float) -> None:
         """Messages wait for the owner, or none any more: stutter dial tone, and the lamp."""
         self.line.messages_wait = waiting
@@ -119,7 +159,10 @@ class Station:
             self.lamp.want(waiting, now_ms)
 
     def sent(self, now_ms: float) -> list[Command]:
-        """The last frame of `SendCaller` or `SendWaiting` has been handed to the line."""
+        """The last frame of something that was sent has been handed to the line."""
+        waiting_id = self.waiting_id
+        if waiting_id is not None and waiting_id.state is not call_waiting_id.State.IDLE:
+            return list(waiting_id.sent(now_ms))
         return list(self.announcer.sent(now_ms))
 
     def handle_timer(self, now_ms: float) -> list[Command]:
@@ -128,10 +171,25 @@ class Station:
         commands += self._run(deque(self.line.handle_timer(now_ms)), now_ms)
         commands += self._run(deque(self.phone.handle_timer(now_ms)), now_ms)
         commands += self.announcer.handle_timer(now_ms)
+        commands += self._show_waiting(now_ms)
         lit = self.lamp.handle_timer(self._idle, now_ms)
         if lit is not None:
             commands += self.announcer.waiting(lit, now_ms)
         return commands
+
+    def _show_waiting(self, now_ms: float) -> list[Command]:
+        """Show who waits, once the beep is over."""
+        if self.waiting_id is None:
+            return []
+        if self._beep_over_ms is not None and now_ms >= self._beep_over_ms:
+            self._beep_over_ms = None
+            return list(self.waiting_id.start(self._waiting_caller, now_ms))
+        return list(self.waiting_id.handle_timer(now_ms))
+
+    def _follow(self, features: Features) -> None:
+        """What the owner has set shows in the dial tone, and in what can be dialled."""
+        self.line.reminds = features.reminds
+        self.line.plan.speed_dials = frozenset(index for index, _ in features.speed_dials)
 
     @property
     def _idle(self) -> bool:
@@ -151,7 +209,11 @@ class Station:
     def _signals(self, signals: list[HookSignal]) -> list[Command]:
         commands: list[Command] = []
         for signal in signals:
-            commands += self._line(_STIMULI[type(signal)](signal), signal.at_ms)
+            stimulus = _STIMULI[type(signal)](signal)
+            if isinstance(signal, OffHook) and self._off_at_start:
+                stimulus = Stimulus(Event.OFF_AT_START)
+            self._off_at_start = False
+            commands += self._line(stimulus, signal.at_ms)
         return commands
 
     def _line(self, stimulus: Stimulus, now_ms: float) -> list[Command]:
@@ -166,20 +228,46 @@ class Station:
                 queue.extendleft(reversed(self.line.handle(output, now_ms)))
             elif isinstance(output, Ring):
                 commands += self._silence(now_ms)
-                commands += self.announcer.call(output.caller, now_ms)
+                cadence = self.rings.cadence(output.cadence)
+                commands += self.announcer.call(output.caller, now_ms, cadence)
             elif isinstance(output, StopRing):
                 commands += self._silence(now_ms)
-            elif isinstance(output, (*_LINE_COMMANDS, *_LEG_COMMANDS, Note)):
+            elif isinstance(output, WaitingCaller | WaitingOver | Supervise):
+                commands += self._beside_speech(output, now_ms)
+            elif isinstance(output, _PASSED_ON):
                 if isinstance(output, Audio) and output.on:
                     commands += self._silence(now_ms)
                 if isinstance(output, Sound):
                     self.tone = output.tone
                 if isinstance(output, OpenLoop):
                     self.hook.look_away(now_ms + output.ms + _CPC_SETTLE_MS)
+                if isinstance(output, Remember):
+                    self._follow(output.features)
                 commands.append(output)
             else:
                 queue.extendleft(reversed(self.phone.handle(output, now_ms)))
         return commands
+
+    def _beside_speech(
+        self, output: WaitingCaller | WaitingOver | Supervise, now_ms: float
+    ) -> list[Command]:
+        if isinstance(output, Supervise):
+            if not self._reverses or output.answered is self._reversed:
+                return []
+            self._reversed = output.answered
+            return [caller_id.Reverse(output.answered)]
+        if self.waiting_id is None:
+            return []
+        if isinstance(output, WaitingOver):
+            self._beep_over_ms = None
+            return list(self.waiting_id.stop(now_ms))
+        self._waiting_caller = output.caller
+        self._beep_over_ms = now_ms + self._beep_ms
+        return []
+
+
+def _is_off(event: LoopCurrent | HookChanged) -> bool:
+    return event.flowing if isinstance(event, LoopCurrent) else event.off_hook
 
 
 def _digit(signal: HookSignal) -> Stimulus:

@@ -12,8 +12,9 @@ from hal.values import RingCadence
 
 _FILE = Path(__file__).parent / "countries.toml"
 TONES = ("dial", "busy", "reorder", "ringback", "waiting", "howler")
-"""Tones that every country has; `stutter`, `outside` and `silence` are made from them."""
+"""Tones that every country has; the others are made from them."""
 _STUTTER_BURSTS = 10
+_RECALL_BURSTS = 3
 _STUTTER_MS = 100
 _OUTSIDE_BY_DB = 3.0
 
@@ -28,6 +29,17 @@ class Country:
     flash_ms: tuple[int, int]
     """Shortest and longest break that is a flash."""
     tones: dict[str, Tone]
+    emergency: tuple[str, ...]
+    """Numbers that reach the emergency services; nothing may bar them."""
+    cpc_ms: int
+    """How long the loop opens when the far end has hung up (open switching interval)."""
+    cpc_delay_ms: int
+    gain_db: tuple[float, float]
+    """Of what a telephone says, and of what it hears: a two-wire port loses some of it (Q.552)."""
+    language: str
+    """Of its people, as far as the voice menu speaks it."""
+    answer_reversal: bool
+    """The feed is reversed while a called party has answered."""
     caller_id: str
     """Name of the usual scheme (`hal.caller_id.schemes`)."""
 
@@ -46,12 +58,29 @@ def load_country(code: str) -> Country:
     tones["stutter"] = Tone(
         dial.hz, dial.dbm0, (), intro_ms=(_STUTTER_MS, _STUTTER_MS) * _STUTTER_BURSTS
     )
+    # After a flash or a service code (GR-506: recall dial tone, confirmation tone).
+    for name in ("recall", "confirm"):
+        bursts = (_STUTTER_MS, _STUTTER_MS) * _RECALL_BURSTS
+        tones[name] = Tone(dial.hz, dial.dbm0, (), intro_ms=bursts)
     # The second dial tone, after a prefix for an outside line, is told apart by its pitch.
     tones["outside"] = Tone(tuple(hz * 6 // 5 for hz in dial.hz), dial.dbm0 - _OUTSIDE_BY_DB, ())
     tones["silence"] = Tone((), -90.0, ())
     low, high = data["flash_ms"]
     ring = RingCadence(tuple(data["ring"]["pattern_ms"]), data["ring"]["hz"])
-    return Country(code, row["name"], ring, (low, high), tones, data["caller_id"])
+    return Country(
+        code=code,
+        name=row["name"],
+        ring=ring,
+        flash_ms=(low, high),
+        tones=tones,
+        emergency=tuple(data["emergency"]),
+        cpc_ms=data["cpc_ms"],
+        cpc_delay_ms=data["cpc_delay_ms"],
+        gain_db=(data["gain_db"][0], data["gain_db"][1]),
+        language=data["language"],
+        answer_reversal=data["answer_reversal"],
+        caller_id=data["caller_id"],
+    )
 
 
 def country_codes() -> tuple[str, ...]:

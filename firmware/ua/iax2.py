@@ -25,15 +25,18 @@ from firmware.config import Iax2Config
 from firmware.legs import (
     Alert,
     Answer,
-    Connect,
     FarDigit,
     HangUp,
+    Hold,
     LegAnswered,
     LegCommand,
     LegEnded,
     Offered,
     PlaceCall,
+    Refer,
     SendDigit,
+    SendFlash,
+    TransferNews,
 )
 from firmware.ua.base import AgentError, AgentEvent
 from firmware.ua.iax2_leg import FORMATS, Iax2Leg
@@ -178,8 +181,6 @@ class Iax2Agent:
             self._place(command, now)
             self._flush()
             return
-        if isinstance(command, Connect):
-            return  # audio goes where `hear` and `speak` are called for
         leg = self._legs.get(command.leg)
         if leg is None or leg.gone:
             return
@@ -196,6 +197,13 @@ class Iax2Agent:
                 leg.call.reject(now, command.q850, _REASONS.get(command.q850, ""))
         elif isinstance(command, SendDigit):
             leg.send_digit(command.digit, self._config.dtmf == "events", command.audible)
+        elif isinstance(command, SendFlash):
+            leg.call.flash(now)
+        elif isinstance(command, Hold):
+            leg.hold(command.on, now)
+        elif isinstance(command, Refer):
+            # IAX2 transfers by TRANSFER and TXREQ, which servers refuse; here the legs are joined.
+            self._events.append(TransferNews(leg.name, 0, refused=True))
         self._flush()
 
     def hear(self, leg: str) -> bytes | None:
@@ -262,7 +270,8 @@ class Iax2Agent:
     # Calls
 
     def _place(self, command: PlaceCall, now: float) -> None:
-        server = self._registrant.address
+        registrant = self._registrant
+        server = registrant.any_address if command.emergency else registrant.address
         if server is None or len(self._legs) >= MOST_LEGS:
             text = "not registered" if server is None else "no leg is free"
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))
@@ -276,6 +285,7 @@ class Iax2Agent:
             capability=sum(self._formats),
             format=self._formats[0],
             encryption=self._config.encryption != "no",
+            presentation=_RESTRICTED if command.withheld else 0,
         )
         call = self._endpoint.place(
             server, new, now, credentials=self._credentials, tag=command.leg

@@ -169,6 +169,19 @@ class Iax2Leg:
             self._inband = self._inband or DtmfSender()
             self._inband.send(digit)
 
+    def hold(self, on: bool, now: float) -> None:
+        """Tell the far end that it is held, and ask it to send nothing; or take both back.
+
+        HOLD and UNHOLD are for who is at the other end (RFC 5456, 6.3.8), QUELCH and UNQUELCH for
+        its audio (6.6).
+        """
+        if on:
+            self.call.hold(now)
+            self.call.quelch(now)
+        else:
+            self.call.unquelch(now)
+            self.call.unhold(now)
+
     @property
     def deadline(self) -> float | None:
         """When `handle_timer` has something to do, monotonic seconds."""

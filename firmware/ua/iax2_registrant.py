@@ -67,6 +67,11 @@ class Registrant:
         return None if current is None else self._addresses[current]
 
     @property
+    def any_address(self) -> Address | None:
+        """The same, or else one that an emergency call may be tried at."""
+        return self.address or next(iter(self._addresses.values()), None)
+
+    @property
     def deadline(self) -> float | None:
         """When to call `run`, monotonic seconds; names that are looked up want it sooner."""
         plan_ms = self._plan.deadline_ms

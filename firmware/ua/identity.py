@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.model import Message
 from firmware.wire.sip.parser import parse
@@ -11,6 +13,9 @@ from hal.caller_id.message import NOBODY, Caller
 _HIDING = frozenset(("id", "user", "header"))
 """Values of Privacy that hide who calls (RFC 3323, 4.2; RFC 3325, 9.3)."""
 _ANONYMOUS = "anonymous"
+_URN = re.compile(r"<\s*(urn:alert:[a-z0-9.:@-]{1,100})\s*>", re.I)
+_INFO = re.compile(r"\binfo\s*=\s*\"?([a-z0-9-]{1,40})", re.I)
+_BELLCORE = re.compile(r"\b(bellcore-dr\d)\b", re.I)
 
 
 def caller_of(invite: str) -> Caller:
@@ -27,6 +32,22 @@ def caller_of(invite: str) -> Caller:
     except SipPeerError:
         return NOBODY
     return Caller(_printable(_user(shown)), _printable(shown.display))
+
+
+def alert_of(invite: str) -> str:
+    """How an INVITE wants to be announced; empty for the usual way.
+
+    That is a URN of RFC 7462, or the `info` (also alone) by which servers name Bellcore's rings.
+    """
+    try:
+        alerts = parse(invite.encode("utf-8", "replace")).headers.get_all("Alert-Info")
+    except SipPeerError:
+        return ""
+    for alert in alerts:
+        found = _URN.search(alert) or _INFO.search(alert) or _BELLCORE.search(alert)
+        if found is not None:
+            return found[1].lower()
+    return ""
 
 
 def _best(asserted: list[str]) -> NameAddr | None:

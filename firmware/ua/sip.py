@@ -7,47 +7,66 @@ accept, and what becomes of legs.
 from __future__ import annotations
 
 import gc
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pjsua2 as pj
 
-from firmware.causes import NETWORK_OUT_OF_ORDER, NO_ANSWER, NORMAL_CLEARING, USER_BUSY, Cause
-from firmware.config import Server, SipConfig, parse_server
+from firmware.causes import (
+    ANONYMITY_REJECTED,
+    NETWORK_OUT_OF_ORDER,
+    NO_ANSWER,
+    NORMAL_CLEARING,
+    USER_BUSY,
+    Cause,
+)
+from firmware.config import SipConfig, parse_server
 from firmware.legs import (
     Alert,
     Answer,
-    Connect,
     HangUp,
+    Hold,
     LegCommand,
     LegEnded,
     Offered,
     PlaceCall,
+    Redirect,
+    Refer,
     SendDigit,
+    SendFlash,
+    TransferNews,
 )
 from firmware.ua.base import AgentError, AgentEvent, RegistrationChanged
-from firmware.ua.identity import caller_of
+from firmware.ua.identity import alert_of, caller_of
 from firmware.ua.message_summary import summary_of
 from firmware.ua.registration import Attempt, Leave, Order, Registration, RetryTimes
 from firmware.ua.sip_leg import LegPort, SipLeg, guarded
+from firmware.ua.sip_settings import (
+    MOST_LEGS,
+    TRANSPORTS,
+    account_config,
+    choose_codecs,
+    endpoint_config,
+    moved,
+    operation,
+    quiet,
+    transport_config,
+    uri,
+    withhold,
+)
 
-MOST_LEGS = 4
-"""Compiled into pjsua2's wheels."""
 _MOST_EVENTS_A_TURN = 64
-_REFRESH_BEFORE_S = 5
-_STATUS_OF_CAUSE = {USER_BUSY: 486, NO_ANSWER: 480, NORMAL_CLEARING: 480}
+_STATUS_OF_CAUSE = {
+    USER_BUSY: 486,
+    NO_ANSWER: 480,
+    NORMAL_CLEARING: 480,
+    ANONYMITY_REJECTED: 433,
+}
 _FORBIDDEN = 403
+_NOT_IMPLEMENTED = 501
 _NO_NETWORK = 3
 """pjsua2: what had to be said has been said, do not wait for more."""
-_TRANSPORTS = {
-    "udp": pj.PJSIP_TRANSPORT_UDP,
-    "tcp": pj.PJSIP_TRANSPORT_TCP,
-    "tls": pj.PJSIP_TRANSPORT_TLS,
-}
 
 
 class _Account(pj.Account):  # type: ignore[misc]
@@ -125,14 +144,14 @@ class SipAgent:
     def start(self, now_ms: float) -> None:
         """See `firmware.ua.base.UserAgent`."""
         endpoint = pj.Endpoint()
-        with _quiet(not self._debug):
+        with quiet(not self._debug):
             endpoint.libCreate()
         self._endpoint = endpoint
         try:
-            endpoint.libInit(self._endpoint_config())
+            endpoint.libInit(endpoint_config(self._config, self._debug))
             endpoint.audDevManager().setNullDev()
             for name in sorted({server.transport for server in self._servers} | {"udp"}):
-                endpoint.transportCreate(_TRANSPORTS[name], self._transport_config(name))
+                endpoint.transportCreate(TRANSPORTS[name], transport_config(self._config, name))
             endpoint.libStart()
         except pj.Error as error:
             self._destroy()
@@ -141,7 +160,7 @@ class SipAgent:
                 f"SIP cannot start at {where} ({error.reason}); check `address`, `port` and "
                 "the TLS files in [sip], and that nothing else uses the port"
             ) from None
-        self._choose_codecs()
+        choose_codecs(endpoint, self._config.codecs)
         self._obey(self._registration.start(now_ms))
 
     def stop(self, timeout_s: float) -> None:
@@ -169,7 +188,7 @@ class SipAgent:
             self._accounts.popitem()[1].shutdown()
         self._ports.clear()
         gc.collect()  # a cycle would keep a call past the library's end
-        with _quiet(not self._debug):
+        with quiet(not self._debug):
             self._endpoint.libDestroy(_NO_NETWORK)
         self._endpoint = None
 
@@ -205,24 +224,46 @@ class SipAgent:
         if isinstance(command, PlaceCall):
             self._place(command)
             return
-        if isinstance(command, Connect):
-            return  # audio goes where `hear` and `speak` are called for
         leg = self._legs.get(command.leg)
         if leg is None or leg.gone:
             return
         try:
             if isinstance(command, Alert):
-                leg.answer(_operation(180))
+                leg.answer(operation(180))
             elif isinstance(command, Answer):
-                leg.answer(_operation(200))
+                leg.answer(operation(200))
             elif isinstance(command, HangUp):
-                leg.hangup(_operation(self._status_for(leg, command.q850), command.q850))
+                leg.hangup(operation(self._status_for(leg, command.q850), command.q850))
             elif isinstance(command, SendDigit):
                 leg.send_digit(command.digit, self._config.dtmf == "rfc4733", command.audible)
+            elif isinstance(command, SendFlash):
+                leg.send_flash(command.by_info)
+            elif isinstance(command, Hold):
+                leg.hold(command.on)
+            elif isinstance(command, Redirect):
+                leg.hangup(moved(self._uri_of(command.number)))
+            elif isinstance(command, Refer):
+                self._refer(leg, command)
         except pj.Error as error:
+            if isinstance(command, Hold | SendFlash):
+                return  # a call goes on without it
             if not leg.gone:
                 leg.gone = True
                 self._events.append(LegEnded(leg.leg, Cause(NETWORK_OUT_OF_ORDER, 0, error.reason)))
+
+    def _refer(self, leg: SipLeg, command: Refer) -> None:
+        """Ask the far end of a leg to call somebody; who cannot even be asked has refused."""
+        try:
+            if command.replaces:
+                leg.refer_to(self._legs.get(command.replaces))
+            else:
+                leg.refer(self._uri_of(command.number))
+        except pj.Error:
+            self._events.append(TransferNews(leg.leg, _NOT_IMPLEMENTED, refused=True))
+
+    def _uri_of(self, number: str) -> str:
+        current = self._registration.current
+        return uri(number, self._servers[0 if current is None else current])
 
     def hear(self, leg: str) -> bytes | None:
         """See `firmware.ua.base.UserAgent`."""
@@ -264,7 +305,7 @@ class SipAgent:
         if source not in self._friends:
             self.strangers += 1
             stray = SipLeg(account, "", lambda _: None, self._take_port, call_id)
-            stray.hangup(_operation(_FORBIDDEN))
+            stray.hangup(operation(_FORBIDDEN))
             self._strays.append(stray)
             return
         self._offered += 1
@@ -272,7 +313,9 @@ class SipAgent:
         leg = SipLeg(account, name, self._events.append, self._take_port, call_id)
         self._legs[name] = leg
         caller = caller_of(invite)
-        self._events.append(Offered(name, caller.number, caller.name, caller.withheld))
+        self._events.append(
+            Offered(name, caller.number, caller.name, caller.withheld, alert_of(invite))
+        )
 
     # Inner workings
 
@@ -305,7 +348,7 @@ class SipAgent:
         try:
             if account is None:
                 account = _Account(self, server)
-                account.create(self._account_config(self._servers[server]))
+                account.create(account_config(self._config, self._servers[server]))
                 self._accounts[server] = account
             else:
                 account.unregistering = False
@@ -326,6 +369,8 @@ class SipAgent:
 
     def _place(self, command: PlaceCall) -> None:
         current = self._registration.current
+        if current is None and command.emergency:
+            current = min(self._accounts, default=None)
         if current is None or len(self._legs) >= MOST_LEGS:
             text = "not registered" if current is None else "no leg is free"
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))
@@ -333,7 +378,10 @@ class SipAgent:
         leg = SipLeg(self._accounts[current], command.leg, self._events.append, self._take_port)
         self._legs[command.leg] = leg
         try:
-            leg.makeCall(_uri(command.number, self._servers[current]), _operation(0))
+            how = operation(0)
+            if command.withheld:
+                withhold(how, self._config.username, self._servers[current])
+            leg.makeCall(uri(command.number, self._servers[current]), how)
         except pj.Error as error:
             leg.gone = True
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, error.reason)))
@@ -346,6 +394,8 @@ class SipAgent:
 
     def _bury(self) -> None:
         """Forget legs that are gone, now that none of their callbacks runs."""
+        for leg in self._legs.values():
+            leg.settle_hold(time.monotonic())
         for name in [name for name, leg in self._legs.items() if leg.gone]:
             leg = self._legs.pop(name)
             if leg.port is not None:
@@ -355,104 +405,3 @@ class SipAgent:
 
     def _take_port(self) -> LegPort:
         return self._ports.pop() if self._ports else LegPort("leg")
-
-    def _choose_codecs(self) -> None:
-        for codec in self._endpoint.codecEnum2():
-            name = codec.codecId.partition("/")[0]
-            wanted = self._config.codecs
-            priority = 255 - wanted.index(name) if name in wanted else 0
-            self._endpoint.codecSetPriority(codec.codecId, priority)
-
-    def _endpoint_config(self) -> Any:
-        config = pj.EpConfig()
-        config.uaConfig.threadCnt = 0
-        config.uaConfig.maxCalls = MOST_LEGS
-        config.uaConfig.mwiUnsolicitedEnabled = self._config.message_waiting != "off"
-        config.uaConfig.userAgent = "loopstart-ata"
-        config.logConfig.level = config.logConfig.consoleLevel = 4 if self._debug else 0
-        config.medConfig.clockRate = 8_000
-        config.medConfig.noVad = True
-        config.medConfig.ecTailLen = 0
-        return config
-
-    def _transport_config(self, name: str) -> Any:
-        config = pj.TransportConfig()
-        config.boundAddress = self._config.address
-        shift = 1 if name == "tls" and self._config.port else 0
-        config.port = self._config.port + shift
-        if name == "tls":
-            config.tlsConfig.method = pj.PJSIP_TLSV1_2_METHOD
-            config.tlsConfig.CaListFile = self._config.tls_ca_file
-            config.tlsConfig.verifyServer = self._config.tls_verify
-        return config
-
-    def _account_config(self, server: Server) -> Any:
-        config = pj.AccountConfig()
-        user = self._config.username
-        address = f"<sip:{_escape(user)}@{server.host}>"
-        shown = self._config.display_name.replace("\\", "").replace('"', "")
-        config.idUri = f'"{shown}" {address}' if shown else address
-        config.regConfig.registrarUri = f"sip:{server.host}:{server.port}{_parameter(server)}"
-        config.regConfig.timeoutSec = self._config.expires_s
-        config.regConfig.delayBeforeRefreshSec = _REFRESH_BEFORE_S
-        config.regConfig.retryIntervalSec = 0
-        config.regConfig.firstRetryIntervalSec = 0
-        config.sipConfig.authCreds.append(
-            pj.AuthCredInfo("digest", "*", user, 0, self._config.password)
-        )
-        if self._config.message_waiting == "subscribe":
-            # A subscription goes to our own address, which names no port: by way of the server.
-            config.mwiConfig.enabled = True
-            route = f"<sip:{server.host}:{server.port};lr{_parameter(server)}>"
-            config.sipConfig.proxies.append(route)
-            config.regConfig.proxyUse = 0
-        config.natConfig.udpKaIntervalSec = self._config.keep_alive_s
-        config.natConfig.sipOutboundUse = 0
-        config.mediaConfig.lockCodecEnabled = False
-        config.mediaConfig.transportConfig.boundAddress = self._config.address
-        config.mediaConfig.transportConfig.port = self._config.rtp_port
-        return config
-
-
-def _operation(status: int, q850: int = 0) -> Any:
-    """pjsua2's parameter of an operation on a call, with a `Reason` where there is one."""
-    operation = pj.CallOpParam(True)
-    if status:
-        operation.statusCode = status
-    if q850:
-        header = pj.SipHeader()
-        header.hName = "Reason"
-        header.hValue = f"Q.850;cause={q850}"
-        operation.txOption.headers.append(header)
-    return operation
-
-
-def _parameter(server: Server) -> str:
-    return "" if server.transport == "udp" else f";transport={server.transport}"
-
-
-def _uri(number: str, server: Server) -> str:
-    return f"sip:{_escape(number)}@{server.host}:{server.port}{_parameter(server)}"
-
-
-def _escape(user: str) -> str:
-    """User part of a SIP URI (RFC 3261, 25.1: `#` and `%` are not allowed as they are)."""
-    return user.replace("%", "%25").replace("#", "%23")
-
-
-@contextmanager
-def _quiet(silent: bool) -> Iterator[None]:
-    """Keep pjlib's greeting, which comes before its log level can be set, off our output."""
-    if not silent:
-        yield
-        return
-    sys.stdout.flush()
-    saved = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-        os.close(nowhere)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pjsua2 as pj
 
 from firmware.causes import cause_of_status
-from firmware.legs import FarDigit, LegAnswered, LegEnded, LegEvent, Progress
+from firmware.legs import FarDigit, LegAnswered, LegEnded, LegEvent, Progress, TransferNews
 from hal.dsp.dtmf import DIGITS, DtmfSender
 from hal.values import FRAME_MS, FRAME_OCTETS, RATE_HZ, SILENCE
 
@@ -32,6 +33,14 @@ _REASON = re.compile(
 )
 _LONGEST_HEADERS = 65_536
 _FORBIDDEN = 403
+_FLASH = "R"
+"""pjsua2's name of RFC 4733 event 16."""
+_OFFER_AGAIN_S = 2.1
+"""After a re-INVITE that met another: whose call it is waits 2.1 to 4 s (RFC 3261, 14.1)."""
+_CROSSED = 491
+_OFFER_PAUSE_S = 0.1
+_OK = 200
+_REDIRECTED = 300
 
 
 def q850_of(message: str) -> int | None:
@@ -130,6 +139,10 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         self._answered = False
         self._reason: int | None = None
         self._inband: DtmfSender | None = None
+        self._wants_hold = False
+        self._said_hold = False
+        self._offer_at_s = 0.0
+        self._referred = False
 
     # pjsua2's callbacks
 
@@ -155,6 +168,18 @@ class SipLeg(pj.Call):  # type: ignore[misc]
     def onCallTsxState(self, prm: Any) -> None:
         """A request or response of the call went by: it may say why the call ends."""
         self._note_reason(prm)
+        event = prm.e
+        if event.type != pj.PJSIP_EVENT_TSX_STATE or not self._answered:
+            return
+        tsx = event.body.tsxState.tsx
+        if tsx.role != pj.PJSIP_ROLE_UAC or tsx.state != pj.PJSIP_TSX_STATE_COMPLETED:
+            return
+        if tsx.method == "REFER" and tsx.statusCode >= _REDIRECTED and self._referred:
+            self._referred = False
+            self._emit(TransferNews(self.leg, tsx.statusCode, refused=True))
+        elif tsx.method == "INVITE" and tsx.statusCode == _CROSSED:
+            self._said_hold = not self._wants_hold
+            self._offer_at_s = time.monotonic() + _OFFER_AGAIN_S
 
     @guarded
     def onCallMediaState(self, prm: Any) -> None:
@@ -181,6 +206,15 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         digit = str(prm.digit).upper()
         if digit in DIGITS:
             self._emit(FarDigit(self.leg, digit))
+
+    @guarded
+    def onCallTransferStatus(self, prm: Any) -> None:
+        """NOTIFY of a transfer that we have asked for: what became of it (RFC 3515, 2.4.5)."""
+        if not self._referred:
+            return
+        if prm.statusCode >= _OK:
+            self._referred = False
+        self._emit(TransferNews(self.leg, prm.statusCode))
 
     @guarded
     def onCallTransferRequest(self, prm: Any) -> None:
@@ -210,6 +244,67 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         if not audible:
             self._inband = self._inband or DtmfSender()
             self._inband.send(digit)
+
+    def send_flash(self, by_info: bool) -> None:
+        """Tell the far end of a flash.
+
+        Raises:
+            pj.Error: it cannot be told so.
+        """
+        if by_info:
+            request = pj.CallSendRequestParam()
+            request.method = "INFO"
+            request.txOption.contentType = "application/hook-flash"
+            request.txOption.msgBody = "signal=hf\r\n"
+            self.sendRequest(request)
+            return
+        wanted = pj.CallSendDtmfParam()
+        wanted.method = pj.PJSUA_DTMF_METHOD_RFC2833
+        wanted.duration = _EVENT_MS
+        wanted.digits = _FLASH
+        self.sendDtmf(wanted)
+
+    def hold(self, on: bool) -> None:
+        """Put the far end on hold, or take it off, as soon as no other offer is on its way."""
+        self._wants_hold = on
+        self.settle_hold(time.monotonic())
+
+    def settle_hold(self, now_s: float) -> None:
+        """Offer what is wanted of the audio, where that has not been done or did not succeed."""
+        if self._wants_hold == self._said_hold or self.gone or now_s < self._offer_at_s:
+            return
+        if self.getInfo().state != pj.PJSIP_INV_STATE_CONFIRMED:
+            return
+        try:
+            if self._wants_hold:
+                self.setHold(pj.CallOpParam(True))
+            else:
+                operation = pj.CallOpParam(True)
+                operation.opt.flag = pj.PJSUA_CALL_UNHOLD
+                self.reinvite(operation)
+            self._said_hold = self._wants_hold
+        except pj.Error:
+            self._offer_at_s = now_s + _OFFER_PAUSE_S  # an offer is on its way, either way
+
+    def refer(self, uri: str) -> None:
+        """Ask the far end to call an address (RFC 3515).
+
+        Raises:
+            pj.Error: it cannot be asked.
+        """
+        self._referred = True
+        self.xfer(f"<{uri}>", pj.CallOpParam(True))
+
+    def refer_to(self, other: SipLeg | None) -> None:
+        """Ask the far end to take another leg's place (RFC 3891).
+
+        Raises:
+            pj.Error: it cannot be asked.
+        """
+        if other is None or other.gone:
+            return
+        self._referred = True
+        self.xferReplaces(other, pj.CallOpParam(True))
 
     def speak(self, frame: bytes) -> None:
         """One frame for the far end; digits that go in-band go before it."""

@@ -43,3 +43,15 @@ def mix(one: bytes, other: bytes) -> bytes:
         value = total[position] + sample
         total[position] = PEAK if value > PEAK else -PEAK if value < -PEAK else value
     return total.tobytes()
+
+
+def amplify(audio: bytes, db: float) -> bytes:
+    """Audio louder or weaker by so many decibels, clipped."""
+    if not db:
+        return audio
+    factor = math.pow(10.0, db / 20.0)
+    samples = array("h", audio)
+    for position, sample in enumerate(samples):
+        value = round(sample * factor)
+        samples[position] = PEAK if value > PEAK else -PEAK if value < -PEAK else value
+    return samples.tobytes()

@@ -19,23 +19,24 @@ _NONE = ("any", "", "", "", "", None, "", "", "", None, None, None, None)
 _FROM_MAIN = "max_per_minute, max_call_s, daily_spend, daily_to_one_number"
 
 
-def read_bounds(conn: Connection, ids: tuple[int, int], row: tuple[Any, ...]) -> Bounds:
+def read_bounds(
+    conn: Connection, ids: tuple[int, int], row: tuple[Any, ...], blocking: frozenset[int]
+) -> Bounds:
     """The bounds of an account.
 
     Args:
         ids: the account's number and its main account's; the same of a main account.
         row: its `COLUMNS`.
+        blocking: accounts that have blocked numbers; 0 stands for all.
     """
     account_id, main_id = ids
     main = (None, None, None, None)
     if main_id != account_id:
         main = conn.execute(f"SELECT {_FROM_MAIN} FROM account WHERE id = ?", (main_id,)).fetchone()
-    blocked = tuple(
-        prefix
-        for (prefix,) in conn.execute(
-            "SELECT prefix FROM blocked_number WHERE account_id IN (0, ?, ?)", ids
-        )
-    )
+    blocked: tuple[str, ...] = ()
+    if not blocking.isdisjoint((0, *ids)):
+        found = conn.execute("SELECT prefix FROM blocked_number WHERE account_id IN (0, ?, ?)", ids)
+        blocked = tuple(prefix for (prefix,) in found)
     if row == _NONE and not blocked and main == (None, None, None, None):
         return FREELY
     protocol, codecs, us, canada, abroad, own_channels, networks, pops, countries = row[:9]

@@ -30,7 +30,10 @@ from host.numbering.values import (
 )
 from host.store.connection import UTC_MS, Connection
 
-_ACCOUNTS = 4_096
+_ACCOUNTS = 16_384
+"""Half a kilobyte each, and each is asked for whenever its devices register again."""
+_STRANGERS = 4_096
+"""Names and addresses that are nobody's, which are remembered so as not to ask again."""
 _NUMBERS = 1_024
 """Numbers are many and dialled seldom, and a plan is a kilobyte."""
 _V = TypeVar("_V")
@@ -77,7 +80,7 @@ class _Cache(Generic[_V]):
         value = look_up()
         # Emptied as a whole when full: no bookkeeping on the way of every call.
         if value is None:
-            if len(self._missing) >= self._size:
+            if len(self._missing) >= min(self._size, _STRANGERS):
                 self._missing.clear()
             self._missing.add(key)
         else:
@@ -130,6 +133,8 @@ class Directory:
         """What DIDs' calls go to, by kind and id."""
         self._in_order: tuple[Carrier, ...] = ()
         self._emergencies: dict[str, tuple[Carrier, str]] = {}
+        self._blocking: frozenset[int] = frozenset()
+        """Accounts with blocked numbers; 0 stands for all."""
 
     def account_by_username(self, username: str) -> Account | None:
         """The account or sub-account of that name, whatever its status."""
@@ -396,6 +401,12 @@ class Directory:
         self._emergencies = {
             row[0]: (_carrier(row[2:]), row[1]) for row in self._conn.execute(_EMERGENCIES)
         }
+        self._blocking = frozenset(
+            account_id
+            for (account_id,) in self._conn.execute(
+                "SELECT DISTINCT account_id FROM blocked_number"
+            )
+        )
         value, premium = self._conn.execute(
             "SELECT value_below_cost, premium_below_cost FROM config"
         ).fetchone()
@@ -442,7 +453,7 @@ class Directory:
             encryption=row[23],
             trunk=bool(row[24]),
             below_cost=bool(row[25]),
-            bounds=read_bounds(self._conn, (row[0], row[1]), row[26:]),
+            bounds=read_bounds(self._conn, (row[0], row[1]), row[26:], self._blocking),
         )
 
     def _did(self, number: str) -> Did | None:

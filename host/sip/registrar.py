@@ -72,22 +72,18 @@ class Registrar:
         """
         self.expire(now)
         contacts = request.contacts
-        mine = self._bindings.get(account_id, {})
+        mine = self._bindings.get(account_id) or {}
         asked = _number(request.headers.get("Expires"))
         call_id, (cseq, _) = request.call_id, request.cseq
-        if any(contact.uri.scheme == "*" for contact in contacts):
-            if len(contacts) != 1 or asked != 0:
-                return response_to(request, 400, "Wildcard Needs Expires 0")
-            if any(b.call_id == call_id and b.cseq > cseq for b in mine.values()):
-                return response_to(request, 500, "CSeq Too Low")
-            for binding in list(mine.values()):
-                self._remove(binding)
-            return response_to(request, 200)
         plan: list[tuple[NameAddr, str, int]] = []
+        added = 0
         for contact in contacts:
-            if contact.uri.scheme not in ("sip", "sips"):
+            scheme = contact.uri.scheme
+            if scheme == "*":
+                return self._remove_all(request, mine, alone=len(contacts) == 1 and asked == 0)
+            if scheme not in ("sip", "sips"):
                 return response_to(request, 400, "Contact Is No SIP URI")
-            expires = _number(contact.param("expires"))
+            expires = _number(contact.param("expires")) if contact.params else None
             if expires is None:
                 expires = asked if asked is not None else self._settings.max_expires_s
             if 0 < expires < self._settings.min_expires_s:
@@ -96,12 +92,14 @@ class Registrar:
                 return response
             key = contact_key(contact)
             known = mine.get(key)
-            if known is not None and known.call_id == call_id and known.cseq > cseq:
+            if known is None:
+                added += expires > 0
+            elif known.call_id == call_id and known.cseq > cseq:
                 return response_to(request, 500, "CSeq Too Low")
+            else:
+                added -= expires == 0
             plan.append((contact, key, min(expires, self._settings.max_expires_s)))
-        added = sum(1 for _, key, expires in plan if expires and key not in mine)
-        gone = sum(1 for _, key, expires in plan if not expires and key in mine)
-        if len(mine) + added - gone > self._settings.contacts_per_account:
+        if len(mine) + added > self._settings.contacts_per_account:
             return response_to(request, 403, "Too Many Contacts")
         for contact, key, expires in plan:
             known = mine.get(key)
@@ -120,21 +118,32 @@ class Registrar:
                     flow,
                     flow.reliable or contact.uri.host != flow.address,
                     now + expires,
-                    contact.param("q") or "",
+                    (contact.param("q") or "") if contact.params else "",
                     (request.headers.get("User-Agent") or "")[:80],
                 ),
                 known is None,
             )
         response = response_to(request, 200)
-        first = {key for _, key, expires in plan if expires}
-        # Some clients read `expires` of the first Contact: theirs comes first.
-        bindings = sorted(
-            self._bindings.get(account_id, {}).values(), key=lambda b: b.key not in first
-        )
+        bindings = list(self._bindings.get(account_id, {}).values())
+        if len(bindings) > 1:
+            # Some clients read `expires` of the first Contact: theirs comes first.
+            first = {key for _, key, expires in plan if expires}
+            bindings.sort(key=lambda b: b.key not in first)
         for b in bindings:
             value = f"<{b.uri}>;expires={max(1, round(b.expires_at - now))}"
             response.headers.add("Contact", f"{value};q={b.q}" if b.q else value)
         return response
+
+    def _remove_all(self, request: Request, mine: dict[str, Binding], alone: bool) -> Response:
+        """`Contact: *`, which says so `alone` and with Expires 0, or else is an error."""
+        if not alone:
+            return response_to(request, 400, "Wildcard Needs Expires 0")
+        call_id, (cseq, _) = request.call_id, request.cseq
+        if any(b.call_id == call_id and b.cseq > cseq for b in mine.values()):
+            return response_to(request, 500, "CSeq Too Low")
+        for binding in list(mine.values()):
+            self._remove(binding)
+        return response_to(request, 200)
 
     def bind(self, binding: Binding, now: float) -> None:
         """A contact that another protocol registered. Over the limit the oldest of its kind goes:
@@ -226,9 +235,9 @@ class Registrar:
 
 def contact_key(contact: NameAddr) -> str:
     """What two contact URIs that are equal have in common (RFC 3261, 19.1.4, in short)."""
-    uri = contact.uri
-    transport = (uri.param("transport") or "").lower()
-    return f"{uri.scheme}:{uri.user or ''}@{uri.host.lower()}:{uri.port or ''};{transport}"
+    scheme, user, _, host, port, params, _ = contact.uri
+    transport = (contact.uri.param("transport") or "").lower() if params else ""
+    return f"{scheme}:{user or ''}@{host.lower()}:{port or ''};{transport}"
 
 
 def _number(value: str | None) -> int | None:

@@ -283,10 +283,10 @@ class SipServer:
 
     def _register(self, request: Request, flow: Flow) -> None:
         """Without transaction state: the same REGISTER again gets the same answer."""
-        required = request.headers.get_all("Require")
-        if required and not EXTENSIONS.issuperset(required):
+        fields = request.headers.fields
+        if "Require" in fields and not EXTENSIONS.issuperset(request.headers.get_all("Require")):
             raise SipPeerError(420, "Bad Extension", request)
-        if "Authorization" in request.headers:
+        if "Authorization" in fields:
             self._refresh()
         account = self._authenticator.check(request, flow, self.now)
         if isinstance(account, Denied):
@@ -306,9 +306,9 @@ class SipServer:
                 request, account.id, account.username, flow, self.now
             )
             tag = f"{hash((request.call_id, request.cseq[0])) & 0xFFFFFFFF:x}"
-            to = response.headers.get("To") or ""
-            if ";tag=" not in to:
-                response.headers.set("To", f"{to};tag={tag}")
+            to = response.headers.fields["To"]
+            if ";tag=" not in to[0]:
+                to[0] = f"{to[0]};tag={tag}"
         flow.send(response.to_bytes())
 
     def _invite(self, request: Request, flow: Flow) -> None:

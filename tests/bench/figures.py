@@ -67,6 +67,8 @@ class Figure:
     runs: tuple[float, ...] = ()
     """All runs, where there were several."""
     peer_runs: tuple[float, ...] = ()
+    yardstick_ms: float | None = None
+    """What the yardstick took before and after, on average."""
 
     @staticmethod
     def of(

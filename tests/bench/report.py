@@ -39,6 +39,8 @@ _METHOD = """
   is set up and taken down without packets in it.
 - The peer is Sippy's `b2bua_simple` with its log off. It authenticates nobody, charges nothing,
   stores nothing and relays nothing; the same carrier and numbers, and the same rate.
+- `yardstick` is what a fixed piece of Python took just before and after (`yardstick.py`): where it
+  stands higher, the machine was slower for everybody, the peer too.
 - CPU is user and system time of the whole process tree from /proc before and after a load,
   divided by its calls, idling in between counted. Ours and the peer's runs take turns; each figure
   is the median of its runs, which stand in the table.
@@ -49,8 +51,9 @@ _METHOD = """
   0.1 % of the calls fail, caller and carrier together send at most 2 messages again for a hundred
   calls, and SIPp keeps to the rate. Each step has a fresh program, takes 8 s and may be tried
   twice. SIPp runs on the same cores.
-- `register_cpu_ms`: 10,000 accounts in turn, more than the host remembers at a time; each sends
-  REGISTER, is challenged and refreshes its binding.
+- `register_cpu_ms`: 10,000 accounts in turn, each of which the host has looked up before (it has
+  room for 16,384, half a kilobyte each); each sends REGISTER, is challenged and refreshes its
+  binding.
 - `host_rss_mb` is read after the load of 400 calls a second; `host_rss_growth_mb` is of a host just
   started that carries 50 calls a second, between its 2,000th and 10,000th call. Over UDP the
   transactions of a call linger for 32 s (RFC 3261, 17): at this rate as many linger at its 2,000th
@@ -143,8 +146,9 @@ def markdown(
     if quick:
         lines += ["Of a `--quick` run: they show that it works, and are worth little.", ""]
     lines += [
-        "| name | what | measured | runs | peer | peer's runs | ratio | reach | reached |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| name | what | measured | runs | peer | peer's runs | ratio | reach | reached "
+        "| yardstick |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for figure in figures:
         measure = figure.measure
@@ -159,6 +163,7 @@ def markdown(
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
             figure.reach,
             reached,
+            _amount(figure.yardstick_ms, "ms"),
         )
         lines.append("| " + " | ".join(cells) + " |")
     missing = [one.name for one in MEASURES if all(f.measure is not one for f in figures)]

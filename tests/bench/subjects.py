@@ -26,7 +26,7 @@ from tests.scenarios.rig import ROOT, Net
 REALM = "loopstart"
 SECRET = "benchmark"
 REGISTERED = 10_000
-"""Accounts that register: more than the host remembers, so that it has to look them up."""
+"""Accounts that register; the host has room for half as many again, and looks each up once."""
 NUMBERS = 10_000
 """Numbers that are called, in turn."""
 IAX2_CALLER, TRUNK, CALLEE, DID = "iax2", "trunk", "called", "12125550100"

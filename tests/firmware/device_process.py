@@ -27,6 +27,7 @@ class DeviceProcess:
         self.log = folder / "device.log"
         config = folder / "ata.toml"
         config.write_text(
+            f'state_dir = "{folder}/state"\n'
             f'[{protocol}]\nusername = "{username}"\npassword = "{password}"\n'
             f'address = "127.0.0.1"\n{account}\n'
             f'[line]\ncontrol = "{self.socket}"\n{line}\n'

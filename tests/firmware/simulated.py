@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from firmware.app import Device
 from firmware.config import Config, LineConfig, SipConfig
 from firmware.legs import LegCommand
-from firmware.ua.base import AgentEvent
+from firmware.memory import Memory
+from firmware.ua.base import AgentEvent, RegistrationChanged
 from hal.drivers.sim import SimLine
+from hal.values import Feed
 
 NOON = datetime.fromisoformat("2026-03-27T12:00")
 """Time at the telephone."""
@@ -22,7 +26,10 @@ class PaperAgent:
         self.commands: list[LegCommand] = []
         self.coming: deque[AgentEvent] = deque()
         self.spoken: list[bytes] = []
+        self.spoken_to: dict[str, list[bytes]] = {}
         self.far: deque[bytes] = deque()
+        self.far_of: dict[str, Callable[[], bytes]] = {}
+        """What one leg's far end says; the others have `far`."""
         self.out_of_band = True
         self.deadline_ms: float | None = None
 
@@ -44,10 +51,13 @@ class PaperAgent:
         return ()
 
     def hear(self, leg: str) -> bytes | None:
+        if leg in self.far_of:
+            return self.far_of[leg]()
         return self.far.popleft() if self.far else None
 
     def speak(self, leg: str, frame: bytes) -> None:
         self.spoken.append(frame)
+        self.spoken_to.setdefault(leg, []).append(frame)
 
     def digits_out_of_band(self, leg: str) -> bool:
         return self.out_of_band
@@ -56,16 +66,47 @@ class PaperAgent:
 class Desk:
     """Device, line, handset and clock."""
 
-    def __init__(self, seed: int = 1, **line: object) -> None:
+    def __init__(
+        self,
+        seed: int = 1,
+        codes: dict[str, str] | None = None,
+        memory: Memory | None = None,
+        registered: bool = True,
+        at_start: str = "on",
+        **line: Any,
+    ) -> None:
         self.now_ms = 1_000.0
         self.line = SimLine(lambda: self.now_ms, seed=seed)
         self.agent = PaperAgent()
         sip = SipConfig("100001", "secret", ("127.0.0.1:5060",))
-        config = Config(sip, LineConfig(**line))  # type: ignore[arg-type]
-        self.device = Device(config, self.line, self.agent, lambda: self.now_ms, lambda: NOON)
+        config = Config(sip, LineConfig(**line), codes=codes or {})
+        self.device = Device(
+            config, self.line, self.agent, lambda: self.now_ms, lambda: NOON, memory
+        )
         self.ear: list[bytes] = []
         self._hear = self.line.handset.hear
         self.line.handset.hear = self._listen  # type: ignore[method-assign]
+        if at_start == "off":
+            self.line.handset.lift(self.now_ms - 500)
+        if registered:
+            self.agent.coming.append(RegistrationChanged(True, "127.0.0.1:5060"))
+        self.device.step()
+
+    def serve(self) -> None:
+        """The device registers."""
+        self.event(RegistrationChanged(True, "127.0.0.1:5060"))
+
+    def watch_feed(self) -> list[str]:
+        """How the line is fed from now on, change by change."""
+        fed: list[str] = []
+        feed = self.line.feed
+
+        def note(how: Feed) -> None:
+            fed.append(how.value)
+            feed(how)
+
+        self.line.feed = note  # type: ignore[assignment,method-assign]
+        return fed
 
     @property
     def handset(self):  # type: ignore[no-untyped-def]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ class Wire:
         return spans
 
 
-def watched(seed: int = 1, **line: object) -> tuple[Desk, Wire]:
+def watched(seed: int = 1, **line: Any) -> tuple[Desk, Wire]:
     desk = Desk(seed, **line)
     return desk, Wire(desk)
 
@@ -253,7 +254,7 @@ def test_off_and_a_line_that_cannot_ring_at_once() -> None:
     assert wire.rings
 
 
-def lacking(can: Capabilities, **line: object) -> tuple[Desk, Wire]:
+def lacking(can: Capabilities, **line: Any) -> tuple[Desk, Wire]:
     """A desk whose line can do this alone."""
     from firmware.app import Device
     from firmware.config import Config, LineConfig, SipConfig
@@ -261,7 +262,7 @@ def lacking(can: Capabilities, **line: object) -> tuple[Desk, Wire]:
     desk = Desk()
     desk.line.capabilities = can
     sip = SipConfig("100001", "secret", ("127.0.0.1:5060",))
-    config = Config(sip, LineConfig(**line))  # type: ignore[arg-type]
+    config = Config(sip, LineConfig(**line))
     desk.device = Device(config, desk.line, desk.agent, lambda: desk.now_ms, lambda: NOON)
     return desk, Wire(desk)
 

@@ -195,7 +195,7 @@ def test_digits_go_in_band_when_so_configured(tmp_path: Path) -> None:
 def test_call_in_rings_and_is_answered_and_a_second_one_is_busy(tmp_path: Path) -> None:
     peer = Peer()
     peer.tone_hz = 1_500
-    with running(tmp_path, peer) as device:
+    with running(tmp_path, peer, line="call_waiting = false") as device:
         handset = device.handset
         handset.wait("registered")
         call = peer.call()
@@ -210,6 +210,78 @@ def test_call_in_rings_and_is_answered_and_a_second_one_is_busy(tmp_path: Path) 
         assert handset.state()["ear_dbm0"] > -15
         handset.on_hook()
         assert peer.wait(iax2.Ended, call=call).cause == 16
+
+
+def _second(device: DeviceProcess, digits: str) -> None:
+    device.handset.flash()
+    device.handset.wait("tone", "recall")
+    device.handset.dtmf(digits, 50, 50)
+    device.handset.wait("call", "talking")
+
+
+def test_hold_three_way_and_a_transfer_that_the_device_makes(tmp_path: Path) -> None:
+    """Given two calls, when they are joined, then each far end hears the handset and the other."""
+    peer = Peer()
+    peer.tone_hz = 1_500
+    with running(tmp_path, peer) as device:
+        handset = device.handset
+        dial(device, "411")
+        first = peer.wait(iax2.CallOffered).call
+        _second(device, "511")
+        second = peer.of(iax2.CallOffered)[1].call
+        assert peer.wait(iax2.Hold, call=first)
+        assert peer.wait(iax2.Quelched, call=first)
+        handset.flash()
+        handset.wait("call", "three_way")
+        assert peer.wait(iax2.Unhold, call=first)
+        assert peer.wait(iax2.Unquelched, call=first)
+        peer.forget()
+        handset.tone([1_004], 1_200)
+        time.sleep(1.0)
+        for call in (first, second):
+            heard = Spectrum(peer.pcm(call)[-4_000:])
+            assert heard.dbm0(1_004) == pytest.approx(-10, abs=2)
+            assert heard.dbm0(1_500) > -15, "of the other"
+        handset.on_hook()
+        handset.wait("line", "on_hook")
+        time.sleep(0.5)
+        peer.forget()
+        time.sleep(0.8)
+        for call in (first, second):
+            heard = Spectrum(peer.pcm(call)[-4_000:])
+            assert heard.dbm0(1_500) > -15
+            assert heard.dbm0(1_004) < -40
+        peer.do(lambda now: first.hang_up(now, 16))
+        assert peer.wait(iax2.Ended, call=second).cause == 16
+
+
+def test_a_forwarded_call_is_joined_in_the_device(tmp_path: Path) -> None:
+    peer = Peer()
+    peer.tone_hz = 1_500
+    with running(tmp_path, peer) as device:
+        dial(device, "*90", "")
+        device.handset.wait("tone", "recall")
+        device.handset.dtmf("411", 50, 50)
+        device.handset.wait("tone", "confirm")
+        call = peer.call()
+        onward = peer.wait(iax2.CallOffered).call
+        assert onward.new.called == "411"
+        peer.wait(iax2.Answered, call=call)
+        time.sleep(0.8)
+        assert Spectrum(peer.pcm(onward)[-4_000:]).dbm0(1_500) > -15
+
+
+def test_caller_id_withheld_and_flash_told(tmp_path: Path) -> None:
+    peer = Peer()
+    with running(tmp_path, peer, line='flash_as = "event"') as device:
+        dial(device, "*67", "")
+        device.handset.wait("tone", "recall")
+        device.handset.dtmf("411", 50, 50)
+        device.handset.wait("call", "talking")
+        call = peer.wait(iax2.CallOffered).call
+        assert call.new.presentation == 0x20
+        device.handset.flash()
+        assert peer.wait(iax2.Flash, call=call)
 
 
 def test_a_caller_who_gives_up_is_rung_off(tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_the_other_codecs_and_no_transfer_at_the_far_ends_wish(tmp_path: Path) -
 def test_call_in_rings_and_is_answered_and_a_second_one_is_busy(tmp_path: Path) -> None:
     peer = Peer()
     peer.tone_hz = 1_500
-    with running(tmp_path, peer) as device:
+    with running(tmp_path, peer, line="call_waiting = false") as device:
         handset = device.handset
         handset.wait("registered")
         peer.call()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware.config import NORTH_AMERICA
 from firmware.digitmap import DigitMap, DigitMapError
+from firmware.line_config import NORTH_AMERICA
 
 CISCO = "(*xx|[3469]11|0|00|[2-9]xxxxxx|1xxx[2-9]xxxxxx|xxxxxxxxxxxx.)"
 

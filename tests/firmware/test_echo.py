@@ -10,7 +10,8 @@ import pytest
 from boards.board import load_board
 from boards.lines import HybridSettings
 from boards.schema import ConfigError
-from firmware.app import Device, echo_canceller
+from firmware.app import Device
+from firmware.assembly import echo_canceller
 from firmware.config import Config, LineConfig, SipConfig
 from firmware.legs import LegAnswered, Offered, PlaceCall
 from hal.drivers.hybrid import Hybrid
@@ -46,6 +47,7 @@ class EchoDesk(Desk):
         self.device = Device(
             config, self.line, self.agent, lambda: self.now_ms, lambda: NOON, echo=echo
         )
+        self.serve()
 
     def talk(self, far: np.ndarray) -> np.ndarray:
         """Let the far end say something; what it hears meanwhile."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware.ua.base import MessagesWaiting
-from firmware.ua.identity import caller_of
+from firmware.ua.identity import alert_of, caller_of
 from firmware.ua.message_summary import summary_of
 from hal.caller_id.message import NOBODY, Caller
 
@@ -101,3 +101,27 @@ def test_summaries(body: str, wanted: MessagesWaiting | None) -> None:
 def test_whatever_a_notify_says_is_a_summary_or_nothing(text: str) -> None:
     for whole in (text, notify(text)):
         assert isinstance(summary_of(whole), MessagesWaiting | None)
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ("Alert-Info: <http://127.0.0.1/Bellcore-dr3>\r\n", "bellcore-dr3"),
+        ("Alert-Info: <http://www.example>;info=alert-internal;x-line-id=0\r\n", "alert-internal"),
+        ("Alert-Info: info=Bellcore-dr2\r\n", "bellcore-dr2"),
+        ("Alert-Info: Bellcore-dr4\r\n", "bellcore-dr4"),
+        ("Alert-Info: <urn:alert:source:internal>\r\n", "urn:alert:source:internal"),
+        ("Alert-Info: <http://x/y.wav>\r\nAlert-Info: <urn:alert:priority:high>\r\n",
+         "urn:alert:priority:high"),
+        ("Alert-Info: <http://x/ring.wav>\r\n", ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_how_a_call_wants_to_be_announced(header: str, wanted: str) -> None:
+    assert alert_of(invite(ANN, header)) == wanted
+
+
+@given(st.text(max_size=200))
+def test_no_alert_breaks_it(text: str) -> None:
+    assert isinstance(alert_of(invite(ANN, f"Alert-Info: {text}\r\n")), str)
+    assert alert_of(text) == ""

@@ -9,6 +9,7 @@ from firmware.app import Device
 from firmware.config import Config, LineConfig, SipConfig
 from firmware.legs import Alert, Answer, HangUp, LegAnswered, Offered, PlaceCall
 from firmware.tolerant import TolerantLine
+from firmware.ua.base import RegistrationChanged
 from hal.line import Line
 from tests.firmware.peer import Spectrum
 from tests.firmware.simulated import PaperAgent
@@ -33,6 +34,8 @@ class Desk:
             hear(frame)
 
         rig.handset.hear = listen  # type: ignore[method-assign]
+        self.agent.coming.append(RegistrationChanged(True, "127.0.0.1:5060"))
+        self.device.step()
 
     def run(self, ms: float) -> None:
         for _ in range(round(ms / 5)):

@@ -95,6 +95,7 @@ class Call(Described):
             ("Contact", self.endpoint.contact),
             ("Allow", ALLOW),
             ("Supported", "timer"),
+            *self.endpoint.invite_headers,
         ]
         body = b""
         if not self.late_offer:

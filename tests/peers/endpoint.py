@@ -55,6 +55,8 @@ class Endpoint:
         self.on_call: Callable[[Call], Awaitable[None]] | None = None
         self.lose: Callable[[Seen], bool] | None = None
         """Tests make the link bad by it: what it says True to is lost."""
+        self.invite_headers: tuple[tuple[str, str], ...] = ()
+        """More headers of each INVITE that we send."""
         self.strays = 0
         self.layer = TransactionLayer(branch=lambda: "z9hG4bK" + secrets.token_hex(8))
         self.ticker = Ticker()

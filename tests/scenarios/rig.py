@@ -205,7 +205,14 @@ class Device:
     """`loopstart-ata` with a simulated handset."""
 
     def __init__(
-        self, folder: Path, login: Login, address: str, server: Where, *, over_iax2: bool = False
+        self,
+        folder: Path,
+        login: Login,
+        address: str,
+        server: Where | str,
+        *,
+        over_iax2: bool = False,
+        line: str = "",
     ) -> None:
         self.name = name = login.username
         protocol = "iax2" if over_iax2 else "sip"
@@ -213,9 +220,11 @@ class Device:
         socket_path = folder / f"{name}.sock"
         config = folder / f"{name}.toml"
         config.write_text(
+            f'state_dir = "{folder}/state"\n'
             f'[{protocol}]\nusername = "{name}"\npassword = "{login.password}"\n'
             f'address = "{address}"\n'
-            f'servers = ["{server}"]\nretry_least_s = 1.0\n[line]\ncontrol = "{socket_path}"\n'
+            f'servers = ["{server}"]\nretry_least_s = 1.0\n'
+            f'[line]\ncontrol = "{socket_path}"\n{line}\n'
         )
         self.log = folder / f"{name}.log"
         with self.log.open("wb") as log:

@@ -7,6 +7,7 @@ tuples, which cost a third of a frozen dataclass to make.
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -234,9 +235,24 @@ def parse_name_addr(text: str) -> NameAddr:
     return NameAddr(base.display, base.uri, parse_params(tail[1:]))
 
 
+_PLAIN = re.compile(r"<(sips?):([A-Za-z0-9_.+-]+)@([a-z0-9._-]+)(?::([0-9]{1,4}))?>", re.ASCII)
+"""An address that needs none of the grammar: a user, a host and perhaps a port."""
+
+
 @cached
 def _parse_whole(text: str) -> NameAddr:
-    text = text.strip()
+    plain = _PLAIN.fullmatch(text)
+    if plain is not None:
+        scheme, user, host, digits = plain.groups()
+        port = None if digits is None else int(digits)
+        uri: SipUri = _TUPLE(SipUri, (scheme, user, None, host, port, (), ""))
+        found: NameAddr = _TUPLE(NameAddr, ("", uri, ()))
+        return found
+    return _parse_any(text.strip())
+
+
+def _parse_any(text: str) -> NameAddr:
+    """By the whole grammar."""
     if text[:1] == "<":
         display, rest = "", text[1:]
     elif text[:1] == '"':

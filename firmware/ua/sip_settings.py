@@ -1,0 +1,146 @@
+"""What the SIP user agent tells pjsua2: settings, and parameters of operations on calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pjsua2 as pj
+
+from firmware.config import Server, SipConfig
+
+MOST_LEGS = 4
+"""Compiled into pjsua2's wheels."""
+TRANSPORTS = {
+    "udp": pj.PJSIP_TRANSPORT_UDP,
+    "tcp": pj.PJSIP_TRANSPORT_TCP,
+    "tls": pj.PJSIP_TRANSPORT_TLS,
+}
+_REFRESH_BEFORE_S = 5
+_MOVED = 302
+
+
+def choose_codecs(endpoint: Any, wanted: tuple[str, ...]) -> None:
+    """Offer these alone, in this order."""
+    for codec in endpoint.codecEnum2():
+        name = codec.codecId.partition("/")[0]
+        priority = 255 - wanted.index(name) if name in wanted else 0
+        endpoint.codecSetPriority(codec.codecId, priority)
+
+
+def endpoint_config(settings: SipConfig, debug: bool) -> Any:
+    """Of the library."""
+    config = pj.EpConfig()
+    config.uaConfig.threadCnt = 0
+    config.uaConfig.maxCalls = MOST_LEGS
+    config.uaConfig.mwiUnsolicitedEnabled = settings.message_waiting != "off"
+    config.uaConfig.userAgent = "loopstart-ata"
+    config.logConfig.level = config.logConfig.consoleLevel = 4 if debug else 0
+    config.medConfig.clockRate = 8_000
+    config.medConfig.noVad = True
+    config.medConfig.ecTailLen = 0
+    return config
+
+
+def transport_config(settings: SipConfig, name: str) -> Any:
+    """Of UDP, TCP or TLS."""
+    config = pj.TransportConfig()
+    config.boundAddress = settings.address
+    shift = 1 if name == "tls" and settings.port else 0
+    config.port = settings.port + shift
+    if name == "tls":
+        config.tlsConfig.method = pj.PJSIP_TLSV1_2_METHOD
+        config.tlsConfig.CaListFile = settings.tls_ca_file
+        config.tlsConfig.verifyServer = settings.tls_verify
+    return config
+
+
+def account_config(settings: SipConfig, server: Server) -> Any:
+    """Of the account at one server."""
+    config = pj.AccountConfig()
+    user = settings.username
+    address = f"<sip:{escape(user)}@{server.host}>"
+    shown = settings.display_name.replace("\\", "").replace('"', "")
+    config.idUri = f'"{shown}" {address}' if shown else address
+    config.regConfig.registrarUri = f"sip:{server.host}:{server.port}{parameter(server)}"
+    config.regConfig.timeoutSec = settings.expires_s
+    config.regConfig.delayBeforeRefreshSec = _REFRESH_BEFORE_S
+    config.regConfig.retryIntervalSec = 0
+    config.regConfig.firstRetryIntervalSec = 0
+    config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", "*", user, 0, settings.password))
+    if settings.message_waiting == "subscribe":
+        # A subscription goes to our own address, which names no port: by way of the server.
+        config.mwiConfig.enabled = True
+        route = f"<sip:{server.host}:{server.port};lr{parameter(server)}>"
+        config.sipConfig.proxies.append(route)
+        config.regConfig.proxyUse = 0
+    config.natConfig.udpKaIntervalSec = settings.keep_alive_s
+    config.natConfig.sipOutboundUse = 0
+    config.mediaConfig.lockCodecEnabled = False
+    config.mediaConfig.transportConfig.boundAddress = settings.address
+    config.mediaConfig.transportConfig.port = settings.rtp_port
+    return config
+
+
+def operation(status: int, q850: int = 0) -> Any:
+    """pjsua2's parameter of an operation on a call, with a `Reason` where there is one."""
+    made = pj.CallOpParam(True)
+    if status:
+        made.statusCode = status
+    if q850:
+        add_header(made, "Reason", f"Q.850;cause={q850}")
+    return made
+
+
+def moved(to: str) -> Any:
+    """Redirection to another address (RFC 3261, 21.3.3)."""
+    changed = operation(_MOVED)
+    add_header(changed, "Contact", f"<{to}>")
+    return changed
+
+
+def withhold(changed: Any, user: str, server: Server) -> None:
+    """Who calls is told to our own server alone (RFC 3323, 4.1; RFC 3325, 9.2)."""
+    changed.txOption.localUri = '"Anonymous" <sip:anonymous@anonymous.invalid>'
+    add_header(changed, "Privacy", "id")
+    add_header(changed, "P-Preferred-Identity", f"<sip:{escape(user)}@{server.host}>")
+
+
+def add_header(changed: Any, name: str, value: str) -> None:
+    header = pj.SipHeader()
+    header.hName, header.hValue = name, value
+    changed.txOption.headers.append(header)
+
+
+def parameter(server: Server) -> str:
+    return "" if server.transport == "udp" else f";transport={server.transport}"
+
+
+def uri(number: str, server: Server) -> str:
+    return f"sip:{escape(number)}@{server.host}:{server.port}{parameter(server)}"
+
+
+def escape(user: str) -> str:
+    """User part of a SIP URI (RFC 3261, 25.1: `#` and `%` are not allowed as they are)."""
+    return user.replace("%", "%25").replace("#", "%23")
+
+
+@contextmanager
+def quiet(silent: bool) -> Iterator[None]:
+    """Keep pjlib's greeting, which comes before its log level can be set, off our output."""
+    if not silent:
+        yield
+        return
+    sys.stdout.flush()
+    saved = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(nowhere)
