@@ -12,10 +12,14 @@ from boards.lines import HybridSettings
 from boards.schema import ConfigError
 from firmware.app import Device
 from firmware.assembly import echo_canceller
+from firmware.audio import AudioPath
 from firmware.config import Config, LineConfig, SipConfig
 from firmware.legs import LegAnswered, Offered, PlaceCall
+from hal.countries import load_country
 from hal.drivers.hybrid import Hybrid
 from hal.drivers.sim import SimLine
+from hal.dsp.echo import EchoCanceller
+from hal.dsp.levels import level_dbm0
 from tests.firmware.simulated import NOON, Desk
 from tests.hal.speech import needs_espeak, speech
 
@@ -110,6 +114,26 @@ def test_what_the_handset_says_passes_while_the_far_end_is_silent(tmp_path: Path
     heard = desk.talk(np.zeros(16_000))[4_000:12_000]
     level = 20 * np.log10(np.sqrt(np.mean(heard**2)) / (22_826 / np.sqrt(2)))
     assert level == pytest.approx(-15, abs=0.5)
+
+
+def test_fax_and_modems_may_have_the_canceller_off() -> None:
+    path = AudioPath(load_country("US"), detect_dtmf=False, echo=EchoCanceller())
+    rng = np.random.default_rng(1)
+    frames = [rng.normal(0, 3_000, 160).astype("<i2").tobytes() for _ in range(150)]
+
+    def louder_than_a_tenth() -> int:
+        count = 0
+        for frame in frames:
+            path.to_ear(frame)
+            _, sent = path.from_mouth(frame, False)
+            count += level_dbm0(sent) > level_dbm0(frame) - 20
+        return count
+
+    assert louder_than_a_tenth() < 75, "it learns within a second"
+    path.cancel_echo(False)
+    assert louder_than_a_tenth() == 150
+    path.cancel_echo(True)
+    assert louder_than_a_tenth() < 10, "it remembers"
 
 
 def test_only_a_simulated_line_has_its_echo_made(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ def pair(digit: str) -> tuple[int, int]:
 
 def key(digit: str, ms: float = 50, dbm0: float = -10, phase: float = 1.0) -> np.ndarray:
     low, high = pair(digit)
-    return sine(low, dbm0, ms) + sine(high, dbm0, ms, phase)
+    both: np.ndarray = sine(low, dbm0, ms) + sine(high, dbm0, ms, phase)
+    return both
 
 
 def hear(*pieces: np.ndarray, start: int = 0) -> str:
