@@ -18,11 +18,11 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".installed"
-NEEDED = ("libspandsp2",)
-"""Debian packages without which the device does not start."""
+NEEDED = {"libspandsp2": "libspandsp.so.2", "libspeexdsp1": "libspeexdsp.so.1"}
+"""Debian packages without which the device does not start, and the library in each."""
 INTEROP = (
     *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
-    "postgresql",
+    *("espeak-ng", "postgresql"),
 )
 """Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
 PROGRAMS = {
@@ -32,6 +32,7 @@ PROGRAMS = {
     "multimon-ng": "multimon-ng",
     "minimodem": "minimodem",
     "iaxmodem": "iaxmodem",
+    "espeak-ng": "espeak-ng",
     "postgresql": "pg_ctlcluster",
 }
 
@@ -125,16 +126,16 @@ def apt_install(packages: tuple[str, ...]) -> bool:
     return bool(done.returncode == 0)
 
 
-def has_spandsp() -> bool:
+def has_library(name: str) -> bool:
     folders = ("/usr/lib", "/usr/local/lib", "/lib")
-    return any(next(Path(f).glob("**/libspandsp.so.2"), None) for f in folders)
+    return any(next(Path(f).glob(f"**/{name}"), None) for f in folders)
 
 
 def ensure_debian(interop: bool) -> None:
     """Debian's packages: what the device needs, and what the tests talk to."""
-    missing = tuple(p for p in NEEDED if not has_spandsp())
+    missing = tuple(package for package, library in NEEDED.items() if not has_library(library))
     if missing and not apt_install(missing):
-        fail(f"the device needs libspandsp: run `sudo apt-get install {' '.join(missing)}`")
+        fail(f"the device needs libraries: run `sudo apt-get install {' '.join(missing)}`")
     if interop:
         absent = tuple(p for p in INTEROP if shutil.which(PROGRAMS[p]) is None)
         if absent and not apt_install(absent):
@@ -244,6 +245,12 @@ def do_races(arguments: list[str]) -> None:
     python("-m", "pytest", "-n", "0", "-s", "tests/host/store/test_races.py", *arguments)
 
 
+def do_talkoff(arguments: list[str]) -> None:
+    """Listen to an hour of speech for digits that are none, beside multimon-ng: some minutes."""
+    ensure_debian(interop=True)
+    python("-m", "tests.hal.talkoff", *arguments)
+
+
 TASKS = {
     "demo": do_demo,
     "test": do_test,
@@ -253,6 +260,7 @@ TASKS = {
     "asterisk": do_asterisk,
     "simulate": do_simulate,
     "races": do_races,
+    "talkoff": do_talkoff,
     "prompts": do_prompts,
 }
 
@@ -318,6 +326,12 @@ else:
         """Two hosts on one PostgreSQL race for one account, a hundred times."""
         ensure_venv()
         do_races([])
+
+    @task(help={"minutes": "Of speech.", "json": "One JSON object."})
+    def talkoff(_context: Any, minutes: float = 60.0, json: bool = False) -> None:
+        """Listen to speech for digits that are none, beside multimon-ng."""
+        ensure_venv()
+        do_talkoff(["--minutes", str(minutes), *(["--json"] if json else [])])
 
     @task(help={"seed": "The first seed.", "seeds": "How many.", "json": "One JSON object."})
     def simulate(_context: Any, seed: int = 1, seeds: int = 10_000, json: bool = False) -> None:

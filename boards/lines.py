@@ -125,6 +125,17 @@ class TapiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HybridSettings:
+    """`[lines.hybrid]`: what a simulated line gives back of the ear's audio to the mouthpiece."""
+
+    loss_db: float = setting(6.0, least=0, most=60)
+    delay_ms: float = setting(2.0, least=0, most=200)
+    taps: int = setting(20, least=1, most=128)
+    """Length of the impulse response, samples of 1/8000 s; random, and fading."""
+    seed: int = setting(1, least=0)
+
+
+@dataclass(frozen=True, slots=True)
 class LineHardware:
     """One FXS port of a board."""
 
@@ -134,6 +145,13 @@ class LineHardware:
     """Driver `sim`: path of the UNIX socket that moves the handset; empty: none is opened."""
     bounce_seed: int = setting(1, least=0)
     """Driver `sim`: seed of the contact bounce of the handset's switches."""
+    echo_canceller: bool = True
+    """Cancel echo in the program, where the driver does not."""
+    echo_delay_ms: int = setting(0, least=0, most=500)
+    """How long audio waits in the driver before it is heard: the program's echo canceller finds
+    echo that comes up to 80 ms after that."""
+    hybrid: HybridSettings | None = None
+    """Driver `sim`: echo on its line; without this table there is none."""
     dahdi: DahdiSettings | None = None
     gpio: GpioSettings | None = None
     si3210: Si3210Settings | None = None
@@ -148,6 +166,8 @@ class LineHardware:
                 return table, what, f'remove it, or write `driver = "{table}"`'
         if value.driver == "tapi" and value.tapi is None:
             return "tapi", "a line of TAPI needs its table of calls", "add `[lines.tapi]`"
+        if value.hybrid is not None and value.driver != "sim":
+            return "hybrid", "only a simulated line has its echo made", "remove it"
         if value.control and value.driver != "sim":
             return "control", "only a simulated handset has a control socket", "remove it"
         return None

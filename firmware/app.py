@@ -18,7 +18,14 @@ from boards.board import LineHardware
 from boards.schema import ConfigError
 from firmware import call_waiting_id, caller_id
 from firmware.announce import Announcer, local_time
-from firmware.assembly import gain_db, hardware_of, hook_timing, make_agent, make_station
+from firmware.assembly import (
+    echo_canceller,
+    gain_db,
+    hardware_of,
+    hook_timing,
+    make_agent,
+    make_station,
+)
 from firmware.audio import AudioPath
 from firmware.config import Config, load_config
 from firmware.legs import AudioCommand, FarDigit, LegEvent, PlaceCall
@@ -35,6 +42,7 @@ from firmware.ua.base import AgentError, MessagesWaiting, RegistrationChanged, U
 from hal.caller_id.schemes import load_scheme
 from hal.countries import load_country
 from hal.drivers import open_line
+from hal.dsp.echo import EchoCanceller
 from hal.line import Line
 from hal.values import Feed, LineFault, LineStatus
 
@@ -66,6 +74,7 @@ class Device:
         clock: monotonic milliseconds.
         local: time at the telephone, for its display.
         memory: keeps what the owner sets; None: nothing outlives the device.
+        echo: where echo is cancelled that the driver leaves; None: nowhere.
     """
 
     def __init__(
@@ -76,6 +85,7 @@ class Device:
         clock: Callable[[], float] = monotonic_ms,
         local: Callable[[], datetime | None] = local_time,
         memory: Memory | None = None,
+        echo: EchoCanceller | None = None,
     ) -> None:
         country = load_country(config.line.country)
         self._line = line
@@ -87,7 +97,7 @@ class Device:
         self._station = make_station(config, country, scheme, line.capabilities, features)
         gain = gain_db(config.line, country, line.capabilities)
         self._mixer = Mixer(agent, country.tones["ringback"], gain)
-        self._audio = AudioPath(country, not line.capabilities.detects_dtmf)
+        self._audio = AudioPath(country, not line.capabilities.detects_dtmf, echo)
         self._announcer = Announcer(line, self._audio, country.ring, scheme, local)
         self._at_start = True
         account = config.sip or config.iax2
@@ -292,7 +302,8 @@ def _run(config: Config, hardware: LineHardware) -> int:
     line = TolerantLine(open_line(hardware, monotonic_ms, timing))
     try:
         memory = Memory(state_folder(config.state_dir), config.username)
-        device = Device(config, line, make_agent(config), memory=memory)
+        echo = echo_canceller(hardware, line.capabilities)
+        device = Device(config, line, make_agent(config), memory=memory, echo=echo)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             device.stopping = True

@@ -22,6 +22,7 @@ from firmware.ua.base import UserAgent
 from hal.caller_id.schemes import Scheme
 from hal.countries import Country
 from hal.drivers.settings import HookTiming
+from hal.dsp.echo import EchoCanceller
 from hal.rings import load_rings
 from hal.values import Capabilities, RingCadence
 
@@ -123,6 +124,17 @@ def hook_timing(config: LineConfig, country: Country) -> HookTiming:
         pulse=config.pulse,
         hang_up_ms=config.hang_up_ms,
     )
+
+
+def echo_canceller(hardware: LineHardware, can: Capabilities) -> EchoCanceller | None:
+    """What cancels echo on a line whose driver leaves it, unless the board file says no.
+
+    Raises:
+        LineFault: libspeexdsp is not installed.
+    """
+    if can.cancels_echo or not hardware.echo_canceller:
+        return None
+    return EchoCanceller(hardware.echo_delay_ms)
 
 
 def hardware_of(config: Config, beside: Path) -> LineHardware:

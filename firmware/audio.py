@@ -6,7 +6,9 @@ from collections import deque
 
 from hal.countries import Country
 from hal.dsp.data import frames
-from hal.dsp.dtmf import DtmfReceiver, DtmfSender
+from hal.dsp.dtmf import DtmfSender
+from hal.dsp.dtmf_receiver import DtmfReceiver
+from hal.dsp.echo import EchoCanceller
 from hal.dsp.levels import mix
 from hal.dsp.tones import ToneGenerator
 from hal.values import SILENCE
@@ -18,10 +20,14 @@ class AudioPath:
     Args:
         country: whose tones.
         detect_dtmf: False if the driver detects digits itself.
+        echo: takes out of the mouthpiece what comes back of the ear; None: the driver does.
     """
 
-    def __init__(self, country: Country, detect_dtmf: bool) -> None:
+    def __init__(
+        self, country: Country, detect_dtmf: bool, echo: EchoCanceller | None = None
+    ) -> None:
         self._country = country
+        self._echo = echo
         self._receiver = DtmfReceiver() if detect_dtmf else None
         self._tone: ToneGenerator | None = None
         self._far_digits: DtmfSender | None = None
@@ -56,6 +62,11 @@ class AudioPath:
         self.muted = False
         self._clip.clear()
 
+    def cancel_echo(self, on: bool) -> None:
+        """Cancel echo, or let everything pass as fax and modems want it (ITU-T G.168, 7)."""
+        if self._echo is not None:
+            self._echo.enabled = on
+
     def from_mouth(self, frame: bytes, mute_digits: bool) -> tuple[str, bytes]:
         """Take a frame from the mouthpiece.
 
@@ -63,6 +74,8 @@ class AudioPath:
             The digits that began in it, and the frame for the far end: silence where
             `mute_digits` and a digit sounds, or what may become one.
         """
+        if self._echo is not None:
+            frame = self._echo.cancel(frame)
         if self.muted:
             return self._receiver.hear(frame) if self._receiver is not None else "", SILENCE
         if self._receiver is None:
@@ -74,6 +87,12 @@ class AudioPath:
 
     def to_ear(self, far: bytes | None) -> bytes:
         """The next frame for the ear: a clip, our tone, else the far end, with its digits."""
+        frame = self._sounding(far)
+        if self._echo is not None:
+            self._echo.played(frame)
+        return frame
+
+    def _sounding(self, far: bytes | None) -> bytes:
         if self._clip:
             return self._clip.popleft()
         if self.muted:

@@ -29,9 +29,11 @@ def open_line(hardware: LineHardware, clock: Clock, timing: HookTiming | None = 
 
 
 def _open_sim(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
+    from hal.drivers.hybrid import Hybrid
     from hal.drivers.sim import SimLine
 
-    return SimLine(clock, control=hardware.control, seed=hardware.bounce_seed)
+    hybrid = None if hardware.hybrid is None else Hybrid(hardware.hybrid)
+    return SimLine(clock, hardware.control, hardware.bounce_seed, hybrid)
 
 
 def _open_dahdi(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:

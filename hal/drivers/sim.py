@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hal.drivers.handset import Handset
-from hal.dsp.levels import level_dbm0
+from hal.dsp.levels import level_dbm0, mix
 from hal.values import (
     FRAME_MS,
     SILENCE,
@@ -23,6 +23,7 @@ from hal.values import (
 )
 
 if TYPE_CHECKING:
+    from hal.drivers.hybrid import Hybrid
     from hal.drivers.sim_control import ControlServer
 
 _BATTERY_V = 48
@@ -45,12 +46,24 @@ class SimLine:
         clock: monotonic milliseconds.
         control: path of a UNIX socket through which others move the handset; empty for none.
         seed: of the bounce of the handset's contacts.
+        hybrid: gives back to the mouthpiece of what goes to the ear; None: the line has no echo.
     """
 
-    capabilities = Capabilities(reverses_feed=True, opens_loop=True, transfers_on_hook=True)
-
-    def __init__(self, clock: Callable[[], float], control: str = "", seed: int = 1) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        control: str = "",
+        seed: int = 1,
+        hybrid: Hybrid | None = None,
+    ) -> None:
+        self.capabilities = Capabilities(
+            reverses_feed=True,
+            opens_loop=True,
+            transfers_on_hook=True,
+            cancels_echo=hybrid is None,  # as good as: there is none
+        )
         self._clock = clock
+        self._hybrid = hybrid
         self.handset = Handset(seed)
         self.status = LineStatus()
         self._events: deque[LineEvent] = deque(maxlen=_MOST_EVENTS)
@@ -193,8 +206,12 @@ class SimLine:
                 self._next_ring_part(first)
             else:
                 self._frame_ms += FRAME_MS
-                self._mouth.append(self.handset.speak())
-                self._carry(self._ear.popleft() if self._ear else SILENCE, first)
+                self._exchange(first)
+
+    @property
+    def next_frame_ms(self) -> float:
+        """When the next frame is carried, while audio runs."""
+        return self._frame_ms
 
     def voltage(self) -> tuple[int, int, int]:
         """What is on the wire: volts direct, volts ringing (rms), hertz ringing."""
@@ -229,6 +246,14 @@ class SimLine:
             "call": self.status.call,
             "tone": self.status.tone,
         }
+
+    def _exchange(self, at_ms: float) -> None:
+        """One frame each way."""
+        ear, mouth = self._ear.popleft() if self._ear else SILENCE, self.handset.speak()
+        if self._hybrid is not None:
+            mouth = mix(mouth, self._hybrid.echo(ear))
+        self._mouth.append(mouth)
+        self._carry(ear, at_ms)
 
     def _carry(self, frame: bytes, at_ms: float) -> None:
         """Bring one frame to the telephone: to the ear, or on the hook to the caller-ID unit."""

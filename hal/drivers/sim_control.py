@@ -196,7 +196,7 @@ def _rotary(line: SimLine, request: Request, now_ms: float) -> Request:
 
 
 def _say(line: SimLine, request: Request, now_ms: float) -> Request:
-    return {"ms": line.handset.say(str(request["file"]))}
+    return {"ms": line.handset.say(str(request["file"])), "at_ms": line.next_frame_ms}
 
 
 def _tone(line: SimLine, request: Request, now_ms: float) -> Request:
@@ -214,7 +214,7 @@ def _hush(line: SimLine, request: Request, now_ms: float) -> Request:
 
 def _record(line: SimLine, request: Request, now_ms: float) -> Request:
     line.handset.record(str(request["file"]))
-    return {}
+    return {"at_ms": line.next_frame_ms}
 
 
 def _stop_record(line: SimLine, request: Request, now_ms: float) -> Request:

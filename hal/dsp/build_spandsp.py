@@ -10,20 +10,14 @@ from pathlib import Path
 
 DECLARATIONS = """
 typedef struct dtmf_tx_state_s dtmf_tx_state_t;
-typedef struct dtmf_rx_state_s dtmf_rx_state_t;
 dtmf_tx_state_t *dtmf_tx_init(dtmf_tx_state_t *s, void *callback, void *user_data);
 int dtmf_tx_free(dtmf_tx_state_t *s);
 int dtmf_tx(dtmf_tx_state_t *s, int16_t amp[], int max_samples);
 size_t dtmf_tx_put(dtmf_tx_state_t *s, const char *digits, int len);
 void dtmf_tx_set_level(dtmf_tx_state_t *s, int level, int twist);
 void dtmf_tx_set_timing(dtmf_tx_state_t *s, int on_time, int off_time);
-dtmf_rx_state_t *dtmf_rx_init(dtmf_rx_state_t *s, void *callback, void *user_data);
-int dtmf_rx_free(dtmf_rx_state_t *s);
-int dtmf_rx(dtmf_rx_state_t *s, const int16_t amp[], int samples);
-int dtmf_rx_status(dtmf_rx_state_t *s);
-size_t dtmf_rx_get(dtmf_rx_state_t *s, char *digits, int max);
-void dtmf_rx_parms(dtmf_rx_state_t *s, int filter_dialtone, int twist,
-                   int reverse_twist, int threshold);
+void vec_mulf(float z[], const float x[], const float y[], int n);
+float vec_dot_prodf(const float x[], const float y[], int n);
 typedef struct g711_state_s g711_state_t;
 typedef struct g722_encode_state_s g722_encode_state_t;
 typedef struct g722_decode_state_s g722_decode_state_t;
@@ -57,17 +51,16 @@ int plc_fillin(plc_state_t *s, int16_t amp[], int len);
 """
 
 
-def main() -> None:
-    """Write the generated module beside this one."""
+def write(declarations: str, target: Path) -> None:
+    """Write the module `target` of `hal.dsp`, which opens a library by these declarations."""
     from cffi import FFI
 
-    target = Path(__file__).with_name("_spandsp_abi.py")
     ffi = FFI()
-    ffi.cdef(DECLARATIONS)
-    ffi.set_source("hal.dsp._spandsp_abi", None)
+    ffi.cdef(declarations)
+    ffi.set_source(f"hal.dsp.{target.stem}", None)
     ffi.emit_python_code(str(target))
     target.write_text("# ruff: noqa\n# mypy: ignore-errors\n" + target.read_text("utf-8"), "utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    write(DECLARATIONS, Path(__file__).with_name("_spandsp_abi.py"))

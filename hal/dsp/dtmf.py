@@ -1,4 +1,4 @@
-"""DTMF send and receive (ETSI ES 201 235, ITU-T Q.24), by libspandsp through cffi."""
+"""DTMF sender (ETSI ES 201 235-2) and the library of all tones, libspandsp, through cffi."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ _LIBRARIES = ("libspandsp.so.2", "libspandsp.so.3", "libspandsp.so")
 _SEND_LEVEL_DBM0 = -10
 """Of the low group; the high group is `_SEND_TWIST_DB` louder."""
 _SEND_TWIST_DB = 2
-_LOW_LOUDER_DB = 8
-_HIGH_LOUDER_DB = 7
-"""How far apart the two groups may be (6 dB by ES 201 235-3, and a margin)."""
-_THRESHOLD_DBM0 = -42
-_MOST_DIGITS = 128
-"""What the sender of the library queues at most."""
 
 
 def _load() -> tuple[Any, Any]:
@@ -48,34 +42,6 @@ def library() -> tuple[Any, Any]:
     if _loaded is None:
         _loaded = _load()
     return _loaded
-
-
-class DtmfReceiver:
-    """Hears digits in audio."""
-
-    def __init__(self) -> None:
-        ffi, self._lib = library()
-        self._ffi = ffi
-        state = self._lib.dtmf_rx_init(ffi.NULL, ffi.NULL, ffi.NULL)
-        assert state != ffi.NULL, "libspandsp could not allocate a receiver"
-        self._state = ffi.gc(state, self._lib.dtmf_rx_free)
-        self._digits = ffi.new("char[]", _MOST_DIGITS + 1)
-        self._lib.dtmf_rx_parms(self._state, 1, _LOW_LOUDER_DB, _HIGH_LOUDER_DB, _THRESHOLD_DBM0)
-
-    def hear(self, frame: bytes) -> str:
-        """Take one frame; the digits that began in it, each once however long it lasts."""
-        samples = self._ffi.from_buffer("int16_t[]", frame)
-        self._lib.dtmf_rx(self._state, samples, len(frame) // 2)
-        count = self._lib.dtmf_rx_get(self._state, self._digits, _MOST_DIGITS)
-        if not count:
-            return ""
-        text: bytes = self._ffi.string(self._digits, count)
-        return text.decode("ascii")
-
-    @property
-    def maybe(self) -> bool:
-        """True while a digit sounds, or what may turn out to be one."""
-        return bool(self._lib.dtmf_rx_status(self._state))
 
 
 class DtmfSender:

@@ -77,6 +77,8 @@ def groups(bench: Bench, plan: Plan) -> list[Group]:
             bench.iax2_device,
             1.5 * plan.device_s + 15,
         ),
+        (("dtmf_us_per_frame", "line_cpu_pct"), bench.port, 0.3 * turns * plan.port_s),
+        (("mouth_to_ear_ms", "mouth_to_ear_p95_ms"), bench.mouth_to_ear, 5 * plan.voice_calls + 6),
     ]
 
 

@@ -48,6 +48,10 @@ MEASURES = (
     Measure("iax2_device_rss_mb", "MB", "resident memory of an IAX2 device in a call", 26),
     Measure("iax2_device_cpu_pct", "%", "of a core, an IAX2 device in a call", 7),
     Measure("iax2_device_encrypted_rss_mb", "MB", "the same, its call encrypted", 36),
+    Measure("dtmf_us_per_frame", "us", "DTMF receiver, a frame of 20 ms", None),
+    Measure("line_cpu_pct", "%", "of a core, echo canceller and DTMF receiver of a port", 3),
+    Measure("mouth_to_ear_ms", "ms", "handset to handset, jitter buffers of 40 ms", 90),
+    Measure("mouth_to_ear_p95_ms", "ms", "the same, 95 of a hundred calls", None),
 )
 BY_NAME = {measure.name: measure for measure in MEASURES}
 

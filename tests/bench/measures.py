@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tests.bench import decks, device, iax2, sipp, store, store_postgres
+import numpy as np
+
+from tests.bench import decks, device, iax2, port, sipp, store, store_postgres
 from tests.bench.books import Books
 from tests.bench.figures import Figure
 from tests.bench.processes import processor_s, resident_mb
@@ -45,9 +47,15 @@ class Plan:
     """Of the deck that is imported."""
     store_calls: int = 6_400
     """That are authorised and settled on a store of their own."""
+    port_s: float = 60.0
+    """Of audio through a port."""
+    voice_calls: int = 20
+    """From handset to handset."""
 
 
-QUICK = Plan(1, 3.0, 3.0, 3.0, 3.0, (100, 200), (200, 600), 100, 3.0, 3.0, 2.5, 50_000, 1_280)
+QUICK = Plan(
+    1, 3.0, 3.0, 3.0, 3.0, (100, 200), (200, 600), 100, 3.0, 3.0, 2.5, 50_000, 1_280, 10.0, 2
+)
 """A slice of each: shows that it works; its figures are worth little."""
 
 Step = Callable[[str, float], None]
@@ -214,6 +222,24 @@ class Bench:
         yield Figure.of("iax2_device_rss_mb", [memory])
         yield Figure.of("iax2_device_cpu_pct", [share])
         yield Figure.of("iax2_device_encrypted_rss_mb", [encrypted])
+
+    def port(self, wanted: set[str]) -> Iterator[Figure]:
+        """What listening to one telephone costs, without a call around it."""
+        plan = self.plan
+        self._step("a port's audio", 0.3 * plan.rounds * plan.port_s)
+        yield Figure.of(
+            "dtmf_us_per_frame", [port.receiver_us(plan.port_s) for _ in range(plan.rounds)]
+        )
+        yield Figure.of("line_cpu_pct", [port.line_pct(plan.port_s) for _ in range(plan.rounds)])
+
+    def mouth_to_ear(self, wanted: set[str]) -> Iterator[Figure]:
+        """How long sound takes from handset to handset through devices and host."""
+        calls = self.plan.voice_calls
+        self._step("from mouth to ear", 5 * calls + 6)
+        with self.bed.serve(iax2=True):
+            took = list(port.mouth_to_ear_ms(self.bed, calls))
+        yield Figure.of("mouth_to_ear_ms", took)
+        yield Figure.of("mouth_to_ear_p95_ms", [float(np.percentile(took, 95))])
 
     def kill(self) -> str:
         """The end: `kill -9` in mid-load, recovery, audit."""

@@ -83,6 +83,17 @@ _METHOD = """
 - The peer over IAX2 is Asterisk from Debian's sid, where `python3 tasks.py asterisk` has put it:
   the same callers and called parties, call token and MD5, no log, media kept on it. It charges
   nothing and stores nothing.
+- `dtmf_us_per_frame` and `line_cpu_pct` are of a port's audio alone, in the benchmark's own
+  process: frames of noise with a digit every two seconds, both ends loud and half of the far one
+  coming back as echo; the second is the difference of a port with canceller and receiver and one
+  without.
+- `mouth_to_ear_ms`: one simulated handset calls the other in real time, each on a device of its own
+  over IAX2 with a jitter buffer of at least 40 ms, through the host. Half a second of noise is said
+  into one and recorded from the other's ear, and found there by cross-correlation. A simulated line
+  carries at one instant the 20 ms that were said and those that were heard before it; by these
+  instants the two are compared, so that what a frame waits for until it is whole, and what it waits
+  for in the line until it is heard, are counted. The median of 20 calls, and what
+  95 of a hundred stay within.
 - After every load the CDRs are held against what SIPp saw. At the end the host is killed by -9 in
   the middle of 200 calls a second and started again: each call that SIPp saw answered has to have
   exactly one CDR, whatever CDR SIPp saw no answer of must be of a call in flight at the kill, no

@@ -14,14 +14,21 @@ class DeviceProcess:
     """Started at once; `handset` moves its telephone."""
 
     def __init__(
-        self, folder: Path, account: str, line: str = "", protocol: str = "sip", *words: str
+        self,
+        folder: Path,
+        account: str,
+        line: str = "",
+        protocol: str = "sip",
+        *words: str,
+        username: str = "100001",
+        password: str = "secret",
     ) -> None:
         self.socket = folder / "handset.sock"
         self.log = folder / "device.log"
         config = folder / "ata.toml"
         config.write_text(
             f'state_dir = "{folder}/state"\n'
-            f'[{protocol}]\nusername = "100001"\npassword = "secret"\n'
+            f'[{protocol}]\nusername = "{username}"\npassword = "{password}"\n'
             f'address = "127.0.0.1"\n{account}\n'
             f'[line]\ncontrol = "{self.socket}"\n{line}\n'
         )

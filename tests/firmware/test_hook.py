@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware.hook import (
@@ -18,11 +18,19 @@ from firmware.hook import (
     OnHook,
     PulseStart,
 )
+from hal.countries import country_codes, load_country
 from hal.drivers.sim import SimLine
 from hal.values import LoopCurrent
 
 US = HookTimes()
 DE = HookTimes(flash_least_ms=80, flash_most_ms=130)
+BOUNCE_MS = 2.5
+"""Of the contacts of the simulated dial."""
+
+
+def of_country(code: str) -> HookTimes:
+    low, high = load_country(code).flash_ms
+    return HookTimes(flash_least_ms=low, flash_most_ms=high)
 
 
 class Wire:
@@ -54,7 +62,7 @@ class Wire:
 
 
 @pytest.mark.parametrize("pps", [8, 9, 10, 12, 16, 20, 22])
-@pytest.mark.parametrize("share", [0.58, 0.61, 0.64])
+@pytest.mark.parametrize("share", [0.55, 0.61, 0.64, 0.70])
 @pytest.mark.parametrize("seed", range(3))
 def test_rotary_digits_at_every_speed_and_bounce(pps: float, share: float, seed: int) -> None:
     wire = Wire(US, seed)
@@ -65,13 +73,58 @@ def test_rotary_digits_at_every_speed_and_bounce(pps: float, share: float, seed:
     assert not any(isinstance(one, (Flash, OnHook)) for one in wire.signals)
 
 
-@pytest.mark.parametrize("pps", [8, 10, 20])
-def test_a_european_flash_window_leaves_trains_of_pulses_alone(pps: float) -> None:
-    wire = Wire(DE, 4)
+@settings(max_examples=200)
+@given(
+    st.sampled_from(country_codes()),
+    st.text("0123456789", min_size=1, max_size=4),
+    st.floats(8, 22),
+    st.floats(0.55, 0.70),
+    st.integers(0, 2**32 - 1),
+)
+def test_any_dial_is_understood_beside_any_countrys_flash(
+    code: str, digits: str, pps: float, share: float, seed: int
+) -> None:
+    """A 1 whose break is as long as a flash of the country is the one thing that cannot be told."""
+    times = of_country(code)
+    if 1000 / pps * share > times.flash_least_ms - BOUNCE_MS:
+        digits = digits.replace("1", "2")
+    wire = Wire(times, seed)
     wire.lift()
-    wire.line.handset.rotary(wire.now_ms, "29087", pps, 0.64)
-    wire.run(9_000)
-    assert wire.digits == "29087"
+    wire.line.handset.rotary(wire.now_ms, digits, pps, share)
+    wire.run(sum(int(one) or 10 for one in digits) * 1000 / pps + 600 * len(digits) + 900)
+    assert wire.digits == digits
+    kinds = {type(one) for one in wire.signals}
+    assert kinds <= {PulseStart, Digit}, "no pulse is a flash or a hang-up"
+
+
+@given(st.sampled_from(country_codes()), st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_a_break_within_the_countrys_window_is_a_flash_and_no_digit(
+    code: str, share: float, seed: int
+) -> None:
+    times = of_country(code)
+    least, most = times.flash_least_ms + BOUNCE_MS, times.flash_most_ms - BOUNCE_MS
+    wire = Wire(times, seed)
+    wire.lift()
+    wire.line.handset.flash(wire.now_ms, least + share * (most - least))
+    wire.run(most + 1_500)
+    assert [type(one) for one in wire.signals] == [Flash]
+
+
+@pytest.mark.parametrize("code", country_codes())
+@pytest.mark.parametrize("seed", range(3))
+def test_a_flash_between_two_digits_is_a_flash(code: str, seed: int) -> None:
+    times = of_country(code)
+    wire = Wire(times, seed)
+    wire.lift()
+    handset = wire.line.handset
+    handset.rotary(wire.now_ms, "42")
+    wire.run(3_000)
+    handset.flash(wire.now_ms, (times.flash_least_ms + times.flash_most_ms) / 2)
+    wire.run(2_000)
+    handset.rotary(wire.now_ms, "70")
+    wire.run(5_000)
+    said = [one for one in wire.signals if not isinstance(one, PulseStart)]
+    assert "".join(one.digit if isinstance(one, Digit) else "F" for one in said) == "42F70"
 
 
 @pytest.mark.parametrize(
