@@ -276,7 +276,7 @@ def test_a_card_that_is_pulled_out_comes_back_by_itself(
     rig.card.pull_out()
     if not told:
         rig.card._events.clear()
-    assert [one.off_hook for one in run(rig, 100) if isinstance(one, HookChanged)] == [False]
+    assert [one.off_hook for one in run(rig, 1_200) if isinstance(one, HookChanged)] == [False]
     assert rig.line.read_audio() is None
     rig.line.write_audio(SILENCE)
     rig.line.ring(None)
