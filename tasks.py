@@ -22,7 +22,7 @@ NEEDED = {"libspandsp2": "libspandsp.so.2", "libspeexdsp1": "libspeexdsp.so.1"}
 """Debian packages without which the device does not start, and the library in each."""
 INTEROP = (
     *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
-    *("espeak-ng", "postgresql"),
+    *("espeak-ng", "postgresql", "cpio"),
 )
 """Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
 PROGRAMS = {
@@ -34,6 +34,7 @@ PROGRAMS = {
     "iaxmodem": "iaxmodem",
     "espeak-ng": "espeak-ng",
     "postgresql": "pg_ctlcluster",
+    "cpio": "cpio",
 }
 
 
@@ -232,6 +233,18 @@ def do_asterisk(arguments: list[str]) -> None:
     python("-m", "pytest", "-n", "0", "tests/interop/test_asterisk.py", *arguments)
 
 
+def do_test_dahdi(arguments: list[str]) -> None:
+    """Play calls over DAHDI's own kernel driver, in QEMU; `--only N...`, `--json`."""
+    ensure_debian(interop=False)
+    asked = [str(PYTHON), "-m", "tests.qemu", "--missing"]
+    said = subprocess.run(asked, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    absent = tuple(said.split())
+    if absent and not apt_install(absent):
+        command = f"sudo apt-get install --no-install-recommends {' '.join(absent)}"
+        fail(f"the guest needs programs that are not there: run `{command}`")
+    python("-m", "tests.qemu", *arguments)
+
+
 def do_simulate(arguments: list[str]) -> None:
     """Charge calls under faults: 10,000 seeds, within an hour or not at all."""
     arguments = arguments or ["--seed", "1", "--seeds", "10000"]
@@ -258,6 +271,7 @@ TASKS = {
     "postgres": do_postgres,
     "bench": do_bench,
     "asterisk": do_asterisk,
+    "test-dahdi": do_test_dahdi,
     "simulate": do_simulate,
     "races": do_races,
     "talkoff": do_talkoff,
@@ -321,6 +335,17 @@ else:
         ensure_venv()
         do_asterisk([])
 
+    @task(
+        name="test-dahdi",
+        help={"only": "Play these steps alone, as in 4,7.", "json": "One JSON object a check."},
+    )
+    def dahdi(_context: Any, only: str = "", json: bool = False) -> None:
+        """Play calls over DAHDI's own kernel driver, in QEMU."""
+        arguments = ["--only", *only.split(",")] if only else []
+        arguments += ["--json"] if json else []
+        ensure_venv()
+        do_test_dahdi(arguments)
+
     @task
     def races(_context: Any) -> None:
         """Two hosts on one PostgreSQL race for one account, a hundred times."""
@@ -344,7 +369,7 @@ def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "-l", "--list"):
         print("usage: python3 tasks.py TASK [ARGUMENTS]\n\nTasks:")
         for name, function in TASKS.items():
-            print(f"  {name:<10}{(function.__doc__ or '').splitlines()[0]}")
+            print(f"  {name:<12}{(function.__doc__ or '').splitlines()[0]}")
         print("\nExamples:\n  python3 tasks.py demo\n  python3 tasks.py test -k registrar")
         return
     name, *rest = arguments

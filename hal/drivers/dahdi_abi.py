@@ -94,6 +94,8 @@ FXOLS = 1 << 3 | 1 << 12
 """Loopstart: the battery is never dropped."""
 TONEDETECT_ON_AND_MUTE = 3
 ALARM_RED = 1 << 3
+ALARM_NOT_OPEN = 1 << 5
+"""The span is being taken away: its channels can still be opened, for a second."""
 
 
 class Param(IntEnum):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from boards.lines import DahdiSettings
 from hal.drivers.dahdi_abi import (
+    ALARM_NOT_OPEN,
     ALARM_RED,
     DTMF_UP,
     Call,
@@ -99,6 +100,8 @@ class DahdiCard:
     def _open(self) -> Channel:
         channel = Channel(self._files, self._port.channel)
         try:
+            if channel.params()[Param.ALARMS] & ALARM_NOT_OPEN:
+                raise CardGone("the kernel is about to take it away")
             self.capabilities = probe(channel, self._port)
             channel.set_tone_zone(self._port.tone_zone)
             channel.set_flash_longest(self._timing.release_ms)

@@ -58,6 +58,7 @@ class Channel:
         self._files = files
         self.number = number
         self._fd = _open(files)
+        self._closed = False
         self.overrun = False
         """True once the event queue was full: some events are lost."""
         try:
@@ -79,6 +80,7 @@ class Channel:
 
     def close(self) -> None:
         """Give the channel back."""
+        self._closed = True
         with suppress(OSError):
             self._files.close(self._fd)
 
@@ -204,6 +206,8 @@ class Channel:
             if error.errno != EVENT_WAITS:
                 raise _gone_or(error) from None
         on_event()
+        if self._closed:
+            raise CardGone("an event said so, and the descriptor is nobody's now")
         try:
             return attempt()
         except OSError as error:

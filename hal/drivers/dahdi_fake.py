@@ -14,6 +14,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from hal.drivers.dahdi_abi import (
+    ALARM_NOT_OPEN,
     ALARM_RED,
     BUFFER_INFO_SIZE,
     CADENCE_PARTS,
@@ -42,6 +43,8 @@ _CARD_DEBOUNCE_MS = 10.0
 _MOST_PULSES = 12
 _BUFFERS = 4
 _RING_VRMS, _RING_HZ = 65, 20
+_LEAVING_MS = 1_050.0
+"""From the word that a card goes to the end of its channels, if programs have them open."""
 _FD = 41
 _HARDWARE_ONLY = frozenset(
     {Call.SETPOLARITY, Call.ONHOOKTRANSFER, Call.SET_HWGAIN, Call.TONEDETECT}
@@ -111,13 +114,23 @@ class FakeDahdi:
     def pull_out(self) -> None:
         """Take the card out of the running machine."""
         self.wire.advance()
+        self.params[Param.ALARMS] = ALARM_NOT_OPEN
         self._event(Event.REMOVED)
+        self._event(Event.ALARM)
+        if self._specified:
+            self.wire.at("leave", self.wire.now_ms + _LEAVING_MS, self._leave)
+        else:
+            self._leave(self.wire.now_ms)
+
+    def _leave(self, at_ms: float) -> None:
         self.present = False
         self._silence()
 
     def plug_in(self) -> None:
         """Put it back."""
         self.wire.advance()
+        self.wire.cancel("leave")
+        self.params[Param.ALARMS] = 0
         self.present = True
         self.wire.set_feed(self.wire.now_ms, Feed.FORWARD)
 

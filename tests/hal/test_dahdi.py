@@ -276,7 +276,7 @@ def test_a_card_that_is_pulled_out_comes_back_by_itself(
     rig.card.pull_out()
     if not told:
         rig.card._events.clear()
-    assert [one.off_hook for one in run(rig, 100) if isinstance(one, HookChanged)] == [False]
+    assert [one.off_hook for one in run(rig, 1_200) if isinstance(one, HookChanged)] == [False]
     assert rig.line.read_audio() is None
     rig.line.write_audio(SILENCE)
     rig.line.ring(None)
@@ -299,6 +299,26 @@ def test_a_card_that_is_pulled_out_comes_back_by_itself(
     rig.line.audio(True)
     rig.wait(20)
     assert rig.line.read_audio() is not None
+
+
+@pytest.mark.parametrize("speaking", [True, False])
+def test_the_word_that_a_card_goes_may_meet_audio_first(speaking: bool) -> None:
+    rig = lifted()
+    rig.line.audio(True)
+    rig.wait(20)
+    rig.card.pull_out()
+    if speaking:
+        rig.line.write_audio(SOUND)
+    else:
+        assert rig.line.read_audio() is None
+    assert [one.off_hook for one in run(rig, 100) if isinstance(one, HookChanged)] == [False]
+    rig.hang_up()
+    run(rig, 2_000)
+    rig.card.plug_in()
+    run(rig, 10_000)
+    rig.line.audio(False)
+    rig.line.ring(RING)
+    assert rig.bell_rings(), "it is back"
 
 
 def test_an_absent_card_is_looked_for_ever_more_rarely() -> None:

@@ -1,4 +1,4 @@
-"""What the demo says: a live view on a terminal, lines in a pipe, JSON when asked."""
+"""What a demo says: a live view on a terminal, lines in a pipe, JSON when asked."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ class Report:
     Args:
         titles: of the steps that are played, by number.
         as_json: one object a check on standard output, and nothing else there.
+        name: what the last line begins with.
     """
 
-    def __init__(self, titles: dict[int, str], as_json: bool = False) -> None:
+    def __init__(self, titles: dict[int, str], as_json: bool = False, name: str = "demo") -> None:
         self.titles = titles
+        self.name = name
         self.as_json = as_json
         self.checks: list[Check] = []
         self.checks_over = False
@@ -129,8 +131,8 @@ class Report:
 
     @property
     def last_line(self) -> str:
-        """The demo's last line."""
-        return f"demo: {self.passed} of {len(self.checks)} checks passed"
+        """The last line of all."""
+        return f"{self.name}: {self.passed} of {len(self.checks)} checks passed"
 
     def finish(self) -> None:
         """The table, and the last line."""
