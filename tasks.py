@@ -20,6 +20,8 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".installed"
 NEEDED = {"libspandsp2": "libspandsp.so.2", "libspeexdsp1": "libspeexdsp.so.1"}
 """Debian packages without which the device does not start, and the library in each."""
+WORKERS = str(min((os.cpu_count() or 2) + 1, 8))
+"""Of the tests: telephones wait most of the time, so one more than there are cores."""
 INTEROP = (
     *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
     *("espeak-ng", "postgresql", "cpio"),
@@ -195,7 +197,7 @@ def do_test(arguments: list[str]) -> None:
     ensure_bench()
     ensure_clients()
     do_check([])
-    python("-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
+    python("-m", "pytest", "-n", WORKERS, "--dist", "loadfile", *arguments)
     if not arguments:
         do_postgres(["tests/host", *(f"--ignore={folder}" for folder in WHOLE_ALONE)])
 
@@ -212,7 +214,7 @@ def do_postgres(arguments: list[str]) -> None:
         *("log_min_messages=fatal", "log_min_error_statement=panic"),
     )
     command = ["pg_virtualenv", *(word for option in options for word in ("-o", option))]
-    command += [str(PYTHON), "-m", "pytest", "--store", "postgres", "-n", "2", "--dist", "loadfile"]
+    command += [str(PYTHON), "-m", "pytest", "--store", "postgres", "-n", WORKERS, "--dist", "loadfile"]
     run(*command, *(arguments or ["tests/host"]))
 
 
