@@ -214,7 +214,8 @@ def do_postgres(arguments: list[str]) -> None:
         *("log_min_messages=fatal", "log_min_error_statement=panic"),
     )
     command = ["pg_virtualenv", *(word for option in options for word in ("-o", option))]
-    command += [str(PYTHON), "-m", "pytest", "--store", "postgres", "-n", WORKERS, "--dist", "loadfile"]
+    command += [str(PYTHON), "-m", "pytest", "--store", "postgres", "-n", WORKERS]
+    command += ["--dist", "loadfile"]
     run(*command, *(arguments or ["tests/host"]))
 
 
