@@ -18,8 +18,7 @@ set -e
 for place in proc sys dev; do
     /bin/busybox mount --move "/$place" "/new/$place"
 done
-for place in tmp run; do
-    /bin/busybox mount -t tmpfs tmpfs "/new/$place"
-done
+# Not over /tmp, where the repository may stand; what is written there goes to the layer.
+/bin/busybox mount -t tmpfs tmpfs /new/run
 exec /bin/busybox chroot /new /bin/sh "$REPOSITORY/tests/qemu/guest.sh" \
     "$REPOSITORY" "$UNPACKED" "$PYTHON"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import shutil
 import socket
 import struct
@@ -156,6 +157,12 @@ def test_a_channels_longest_flash_is_read_past_who_has_it_open(line: FakeLine) -
 
 
 # --- the guest's first programs ---
+
+
+def test_a_repository_anywhere_but_where_linux_keeps_its_own_is_found_in_the_guest() -> None:
+    """One under /tmp was hidden by what was mounted there."""
+    mounted = re.findall(r"mount -t \S+ \S+ /new/(\S+)", (HERE / "init.sh").read_text())
+    assert mounted == ["run"]
 
 
 @pytest.mark.parametrize("name", ["init.sh", "guest.sh"])
