@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hal.values import FRAME_OCTETS, FRAME_SAMPLES, LineFault
+from hal.dsp.libraries import open_library
+from hal.values import FRAME_OCTETS, FRAME_SAMPLES
 
 DIGITS = frozenset("0123456789ABCD*#")
 _LIBRARIES = ("libspandsp.so.2", "libspandsp.so.3", "libspandsp.so")
 _SEND_LEVEL_DBM0 = -10
 """Of the low group; the high group is `_SEND_TWIST_DB` louder."""
 _SEND_TWIST_DB = 2
-
-
-def _load() -> tuple[Any, Any]:
-    try:
-        from hal.dsp._spandsp_abi import ffi
-    except ImportError:
-        raise LineFault("cffi is not installed; install it with `pip install cffi`") from None
-    for name in _LIBRARIES:
-        try:
-            return ffi, ffi.dlopen(name)
-        except OSError:
-            continue
-    raise LineFault(
-        "libspandsp is not installed, so DTMF cannot be heard; "
-        "install it with `apt install libspandsp2`"
-    )
 
 
 _loaded: tuple[Any, Any] | None = None
@@ -40,7 +25,12 @@ def library() -> tuple[Any, Any]:
     """
     global _loaded
     if _loaded is None:
-        _loaded = _load()
+        _loaded = open_library(
+            "hal.dsp._spandsp_abi",
+            _LIBRARIES,
+            "libspandsp is not installed, so DTMF cannot be heard; "
+            "install it with `apt install libspandsp2`",
+        )
     return _loaded
 
 

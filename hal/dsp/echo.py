@@ -14,7 +14,8 @@ from functools import lru_cache
 from operator import mul
 from typing import Any
 
-from hal.values import FRAME_OCTETS, FRAME_SAMPLES, RATE_HZ, LineFault
+from hal.dsp.libraries import open_library
+from hal.values import FRAME_OCTETS, FRAME_SAMPLES, RATE_HZ
 
 SPAN_MS = 80
 """Echo is looked for so long after a frame was heard."""
@@ -53,18 +54,11 @@ def library() -> tuple[Any, Any]:
     Raises:
         LineFault: libspeexdsp is not installed.
     """
-    try:
-        from hal.dsp._speexdsp_abi import ffi
-    except ImportError:
-        raise LineFault("cffi is not installed; install it with `pip install cffi`") from None
-    for name in _LIBRARIES:
-        try:
-            return ffi, ffi.dlopen(name)
-        except OSError:
-            continue
-    raise LineFault(
+    return open_library(
+        "hal.dsp._speexdsp_abi",
+        _LIBRARIES,
         "libspeexdsp is not installed, so echo cannot be cancelled; "
-        "install it with `apt install libspeexdsp1`"
+        "install it with `apt install libspeexdsp1`",
     )
 
 

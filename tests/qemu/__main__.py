@@ -69,21 +69,6 @@ def enter_namespace(words: list[str]) -> None:
     os.execvp("unshare", ["unshare", *ours, "--", "sh", "-c", script])
 
 
-async def play(stage: Stage, step: int) -> bool:
-    """Play one step; whatever goes wrong is a check that failed. False: it broke off."""
-    report = stage.report
-    report.doing(step, "begins")
-    try:
-        await asyncio.wait_for(STEPS[step][1](stage), LONGEST_STEP_S)
-    except (TimeoutError, RuntimeError, LookupError, OSError) as error:
-        said = str(error) or f"it took more than {LONGEST_STEP_S:.0f} s"
-        report.check(step, "the step comes to its end", False, f"{type(error).__name__}: {said}")
-        return False
-    finally:
-        report.done(step)
-    return True
-
-
 async def perform(options: argparse.Namespace) -> int:
     """Set up, play, tell, clear away; the exit status."""
     wanted = sorted({1, *(options.only or STEPS)})
@@ -118,7 +103,8 @@ async def perform(options: argparse.Namespace) -> int:
 async def play_all(stage: Stage, wanted: list[int]) -> None:
     """Play the steps; without the first there is nothing to play the others on."""
     for step in wanted:
-        if not await play(stage, step) and step == 1:
+        played = await stage.report.play(step, STEPS[step][1](stage), LONGEST_STEP_S)
+        if not played and step == 1:
             return
 
 

@@ -50,26 +50,13 @@ comes last and alone, for it kills the host."""
 LONGEST_STEP_S = 45.0
 
 
-async def play(stage: Stage, step: int) -> None:
-    """Play one step; whatever goes wrong is a check that failed."""
-    report = stage.report
-    report.doing(step, "begins")
-    try:
-        await asyncio.wait_for(STEPS[step][1](stage), LONGEST_STEP_S)
-    except (TimeoutError, RuntimeError, LookupError, OSError) as error:
-        said = str(error) or f"it took more than {LONGEST_STEP_S:.0f} s"
-        report.check(step, "the step comes to its end", False, f"{type(error).__name__}: {said}")
-    finally:
-        report.done(step)
-
-
 async def play_lane(stage: Stage, lane: tuple[int, ...]) -> None:
     """Play the wanted steps of a lane, one after the other."""
     for step in lane:
         if step == 1 or (step == 2 and 1 not in stage.steps):
             await stage.host.run("pay", "alice", "15")
         if step in stage.steps:
-            await play(stage, step)
+            await stage.report.play(step, STEPS[step][1](stage), LONGEST_STEP_S)
 
 
 async def perform(options: argparse.Namespace) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
+from collections.abc import Awaitable
 from dataclasses import asdict, dataclass
 
 from rich.console import Console
@@ -46,6 +48,19 @@ class Report:
         self._done: set[int] = set()
         self._setting_up = ""
         self._started = time.monotonic()
+
+    async def play(self, step: int, deed: Awaitable[None], longest_s: float) -> bool:
+        """Wait for a step; whatever goes wrong is a check that failed. False: it broke off."""
+        self.doing(step, "begins")
+        try:
+            await asyncio.wait_for(deed, longest_s)
+        except (TimeoutError, RuntimeError, LookupError, OSError) as error:
+            said = str(error) or f"it took more than {longest_s:.0f} s"
+            self.check(step, "the step comes to its end", False, f"{type(error).__name__}: {said}")
+            return False
+        finally:
+            self.done(step)
+        return True
 
     def __enter__(self) -> Report:
         if self.console.is_terminal and not self.as_json:
