@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -281,7 +282,10 @@ def test_a_large_import_lets_calls_write_and_read_meanwhile(shop: Shop) -> None:
         f" worst look-up {max(reads):.3f} s"
     )
     assert done.total > 80_000
-    assert max(waits) < 0.5
+    # An import in one piece would keep a call waiting for as long as it takes itself; how long a
+    # piece takes is the machine's doing, and it may be busy.
+    assert statistics.median(waits) < 0.05
+    assert max(waits) < max(0.5, took / 4)
     assert len(waits) >= 10
 
 
