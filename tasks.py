@@ -269,6 +269,11 @@ def do_talkoff(arguments: list[str]) -> None:
     python("-m", "tests.hal.talkoff", *arguments)
 
 
+def do_keys(arguments: list[str]) -> None:
+    """Make the key that images are signed with, in a file outside the repository."""
+    python("-m", "boards.keys", *arguments)
+
+
 TASKS = {
     "demo": do_demo,
     "test": do_test,
@@ -281,6 +286,7 @@ TASKS = {
     "races": do_races,
     "talkoff": do_talkoff,
     "prompts": do_prompts,
+    "keys": do_keys,
 }
 
 try:
@@ -333,6 +339,12 @@ else:
         """Make the sounds of the device's voice menu anew, by espeak-ng."""
         ensure_venv()
         do_prompts([])
+
+    @task(help={"file": "Where to keep it, in place of ~/.local/share/loopstart/signing-key.pem."})
+    def keys(_context: Any, file: str = "") -> None:
+        """Make the key that images are signed with, in a file outside the repository."""
+        ensure_venv()
+        do_keys([file] if file else [])
 
     @task
     def asterisk(_context: Any) -> None:
