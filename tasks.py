@@ -24,7 +24,7 @@ WORKERS = str(min((os.cpu_count() or 2) + 1, 8))
 """Of the tests: telephones wait most of the time, so one more than there are cores."""
 INTEROP = (
     *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
-    *("espeak-ng", "postgresql", "cpio"),
+    *("espeak-ng", "postgresql", "cpio", "u-boot-tools", "libubootenv-tool"),
 )
 """Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
 PROGRAMS = {
@@ -37,6 +37,8 @@ PROGRAMS = {
     "espeak-ng": "espeak-ng",
     "postgresql": "pg_ctlcluster",
     "cpio": "cpio",
+    "u-boot-tools": "mkenvimage",
+    "libubootenv-tool": "fw_printenv",
 }
 
 
@@ -272,6 +274,11 @@ def do_rules(arguments: list[str]) -> None:
     python("-m", "tests.host.rules", *arguments)
 
 
+def do_keys(arguments: list[str]) -> None:
+    """Make the key that images are signed with, in a file outside the repository."""
+    python("-m", "boards.keys", *arguments)
+
+
 TASKS = {
     "demo": do_demo,
     "test": do_test,
@@ -285,6 +292,7 @@ TASKS = {
     "talkoff": do_talkoff,
     "rules": do_rules,
     "prompts": do_prompts,
+    "keys": do_keys,
 }
 
 try:
@@ -337,6 +345,12 @@ else:
         """Make the sounds of the device's voice menu anew, by espeak-ng."""
         ensure_venv()
         do_prompts([])
+
+    @task(help={"file": "Where to keep it, in place of ~/.local/share/loopstart/signing-key.pem."})
+    def keys(_context: Any, file: str = "") -> None:
+        """Make the key that images are signed with, in a file outside the repository."""
+        ensure_venv()
+        do_keys([file] if file else [])
 
     @task
     def asterisk(_context: Any) -> None:
