@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from boards.lines import FaultSettings
+from boards.schema import ConfigError, load_table
 from hal.values import LineFault
 
 if TYPE_CHECKING:
@@ -226,6 +228,16 @@ def _forget_rings(line: SimLine, request: Request, now_ms: float) -> Request:
     return {}
 
 
+def _faults(line: SimLine, request: Request, now_ms: float) -> Request:
+    """Whatever is not named is mended."""
+    asked = {key: value for key, value in request.items() if key != "do"}
+    try:
+        line.faults = load_table(FaultSettings, asked, "faults")
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return {}
+
+
 def _state(line: SimLine, request: Request, now_ms: float) -> Request:
     return line.state()
 
@@ -242,5 +254,6 @@ _ACTIONS: dict[str, Action] = {
     "record": _record,
     "stop_record": _stop_record,
     "forget_rings": _forget_rings,
+    "faults": _faults,
     "state": _state,
 }
