@@ -10,6 +10,7 @@ from typing import Literal
 from boards.schema import ConfigError, load, setting
 from firmware.codes import codes_of
 from firmware.line_config import LineConfig
+from firmware.line_tester import LineTestConfig
 
 Transport = Literal["udp", "tcp", "tls"]
 Codec = Literal["PCMU", "PCMA", "G722"]
@@ -224,6 +225,7 @@ class Config:
     """Service codes that differ from `codes.toml`; an empty one removes its service."""
     state_dir: str = ""
     """Folder of what outlives a restart; empty: the user's own for that."""
+    line_test: LineTestConfig = field(default_factory=LineTestConfig)
 
     @staticmethod
     def problem(value: Config) -> tuple[str, str, str] | None:

@@ -7,11 +7,11 @@ makes verdicts of them. Limits are data, in `line_tests.toml`.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
-from math import sqrt
+from math import cos, pi, sqrt
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -104,8 +104,10 @@ class Measure:
 
     def __str__(self) -> str:
         value, prefix = self.value, ""
-        if self.unit == "ohm" and value >= 1_000:
-            value, prefix = value / 1_000, "k"
+        for factor, letter in ((1e6, "M"), (1e3, "k")):
+            if self.unit == "ohm" and value >= factor:
+                value, prefix = value / factor, letter
+                break
         return f"{self.name} {'>' * self.more}{value:.3g} {prefix}{self.unit}"
 
 
@@ -215,10 +217,17 @@ def _components(seen: Sequence[float], reach: Reach) -> tuple[float, float]:
 
     A port that sees nothing above ground sees half of the waves; the other half is as large.
     """
-    mean = sum(seen) / len(seen)
+    # A Hann window: where the cycles begin and end within the samples changes little.
+    weights = [1 - cos(2 * pi * at / len(seen)) for at in range(len(seen))]
+    whole = sum(weights) or 1.0
+
+    def average(values: Iterable[float]) -> float:
+        return sum(one * weight for one, weight in zip(values, weights, strict=True)) / whole
+
     if reach.highest_v <= 0 and min(seen) < 0 <= max(seen):
-        return 0.0, sqrt(2 * sum(one * one for one in seen) / len(seen))
-    return mean, sqrt(sum((one - mean) ** 2 for one in seen) / len(seen))
+        return 0.0, sqrt(2 * average(one * one for one in seen))
+    mean = average(seen)
+    return mean, sqrt(average((one - mean) ** 2 for one in seen))
 
 
 def _beyond(measures: Sequence[Measure], test: str) -> tuple[str, ...]:

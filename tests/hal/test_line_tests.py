@@ -248,7 +248,7 @@ def test_what_a_si3210_says_of_a_sound_line() -> None:
     assert verdicts == [
         *[Verdict.NOT_MEASURABLE] * 3, Verdict.PASS, Verdict.NOT_MEASURABLE,
     ]  # fmt: skip
-    assert "above ground" in found["foreign_emf"].note
+    assert "direct voltage above" in found["foreign_emf"].note
     assert "no leak of so little current" in found["resistive_faults"].note
 
 
@@ -292,3 +292,28 @@ def test_a_si3210_that_fails_within_a_test_comes_back_fed() -> None:
     rig.lift()
     rig.wait(200)
     assert any(isinstance(one, LoopCurrent) and one.flowing for one in rig.line.take_events())
+
+
+@settings(max_examples=100)
+@given(
+    st.floats(0, 9.5), st.sampled_from([16.7, 25.0, 50.0, 60.0]),
+    st.lists(st.floats(0, 1.5), min_size=40, max_size=40), st.floats(0, 100),
+)  # fmt: skip
+def test_a_busy_machine_makes_no_direct_voltage_of_an_alternating_one(
+    vrms: float, hz: float, late_ms: list[float], from_ms: float
+) -> None:
+    bench = Bench(tip_ac_vrms=vrms, ac_hz=hz)
+    bench.now_ms += from_ms
+    run = LineTestRun(bench.line.reach, bench.now_ms)
+    bench.line.probe(Probe.OPEN)
+    late = iter(late_ms)
+    while run.probe is Probe.OPEN:
+        bench.now_ms = run.deadline_ms + next(late)
+        run.take(bench.now_ms, bench.line.reading())
+    while run.probe is not None:
+        bench.line.probe(run.probe)
+        bench.now_ms = run.deadline_ms
+        run.take(bench.now_ms, bench.line.reading())
+    found = {one.name: one.value for one in run.results[0].measures}
+    assert abs(found["tip_dc"]) < 3
+    assert found["tip_ac"] == pytest.approx(vrms, rel=0.1, abs=0.1)
