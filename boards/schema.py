@@ -165,7 +165,8 @@ class _Reader:
         if check is not None:
             complaint = check(value)
             if complaint is not None:
-                self.wrong((*path, complaint[0]), complaint[1], complaint[2])
+                where = complaint[0] if isinstance(complaint[0], tuple) else complaint[:1]
+                self.wrong((*path, *where), complaint[1], complaint[2])
         return value
 
     def value(self, kind: Any, raw: Any, path: Path, one: Field[Any]) -> Any:

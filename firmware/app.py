@@ -295,6 +295,7 @@ def _run(config: Config, hardware: LineHardware) -> int:
         signal.signal(signal.SIGUSR1, test)
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, stop)
         device.run()
     finally:
         line.close()
