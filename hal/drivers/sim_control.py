@@ -49,6 +49,10 @@ class ControlServer:
         self._line = line
         self._clock = clock
         self._clients: list[_Client] = []
+        if _answers(path):
+            raise LineFault(
+                f"another program has the handset at {path}; end it, or name another socket"
+            )
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
@@ -167,6 +171,19 @@ class ControlServer:
             raise ValueError(f"wait for one of {', '.join(self._line.state())}")
         timeout_ms = min(float(request.get("timeout_ms", 10_000)), _LONGEST_WAIT_MS)
         client.waits_for = (key, request.get("is", True), now_ms + timeout_ms)
+
+
+def _answers(path: str) -> bool:
+    """Whether a program listens there; one that was killed leaves a socket that answers nobody."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.setblocking(False)
+        try:
+            stream.connect(path)
+        except BlockingIOError:
+            pass  # so many ask that it cannot listen to all of them
+        except OSError:
+            return False
+    return True
 
 
 Action = Callable[["SimLine", Request, float], Request]

@@ -91,13 +91,13 @@ def test_what_is_wrong_with_a_board_s_faults_is_named(
     assert "lines[0].faults.tip_ohm: no such setting" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", HARDWARE_RIGS)
+@pytest.mark.parametrize(
+    "name", [one for one in HARDWARE_RIGS if "measures_line" not in CAPABILITIES[one]]
+)
 def test_a_port_that_does_not_measure_says_so(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig: Rig = HARDWARE_RIGS[name]()
-    if "measures_line" in CAPABILITIES[name]:
-        return
     monkeypatch.setattr("firmware.command.open_line", lambda *_: rig.line)
     assert main(["--config", str(write(tmp_path)), "--line-test"]) == 2
     assert "does not measure" in capsys.readouterr().err
@@ -112,6 +112,17 @@ def test_a_port_that_cannot_be_opened_exits_with_2(
     monkeypatch.setattr("firmware.command.open_line", refuse)
     assert main(["--config", str(write(tmp_path)), "--line-test"]) == 2
     assert "another program" in capsys.readouterr().err
+
+
+def test_a_line_that_a_device_runs_on_is_left_to_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path)
+    path.write_text(path.read_text() + f'[line]\ncontrol = "{tmp_path}/h.sock"\n')
+    running = SimLine(lambda: 0.0, control=f"{tmp_path}/h.sock")
+    assert main(["--config", str(path), "--line-test"]) == 2
+    assert "another program has the handset" in capsys.readouterr().err
+    running.close()
 
 
 class Alone:
