@@ -25,7 +25,7 @@ from firmware.audio import AudioPath
 from firmware.command import main as command_line
 from firmware.config import Config
 from firmware.legs import AudioCommand, FarDigit, LegEvent, PlaceCall
-from firmware.line_tester import LineTester
+from firmware.line_tester import LineTestConfig, LineTester
 from firmware.line_values import Audio, OpenLoop, Sound
 from firmware.memory import Memory, state_folder
 from firmware.menu import own_address, sentences
@@ -278,6 +278,8 @@ def _run(config: Config, hardware: LineHardware) -> int:
         tester = None
         if line.capabilities.measures_line:
             tester = LineTester(driver, config.line_test, monotonic_ms())
+        elif config.line_test != LineTestConfig():
+            _log.warning("this port does not measure its line; [line_test] does nothing")
 
         memory = Memory(state_folder(config.state_dir), config.username)
         echo = echo_canceller(hardware, line.capabilities)

@@ -182,11 +182,15 @@ def test_a_line_that_is_killed_comes_back_while_the_other_talks(play: Play, tmp_
     play(scenario)
 
 
-def test_hup_starts_the_lines_anew_unless_the_configuration_is_wrong(
+def test_signals_test_the_lines_and_start_them_anew_unless_the_configuration_is_wrong(
     play: Play, tmp_path: Path
 ) -> None:
     async def scenario(world: World) -> None:
         device = await started(world, tmp_path)
+        device.process.send_signal(signal.SIGUSR1)
+        for name in LINES:
+            passed = f'event="line test" port={name} test=ringers verdict=pass'
+            await until(lambda passed=passed: passed in device.text(), 10, what=passed)  # type: ignore[misc]
         config = tmp_path / "ata.toml"
         good = config.read_text()
         config.write_text(good.replace("retry_least_s", "retry_lest_s"))
