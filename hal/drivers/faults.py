@@ -13,6 +13,8 @@ from hal.line_tests import Probe, Reading
 
 _BATTERY_V = 48.0
 LOW_MA, HIGH_MA = 20.0, 40.0
+HOOK_MA = 10.0
+"""A line that draws so much is off the hook to its card, by a telephone or by a short circuit."""
 _TELEPHONE_V, _TELEPHONE_OHM = 5.0, 150.0
 _REN_OHM, _REN_F = 6_930.0, 8e-6
 _RINGING_VRMS, _RINGING_HZ = 20.0, 20.0

@@ -69,7 +69,7 @@ class SimLine:
             cancels_echo=hybrid is None,  # as good as: there is none
             measures_line=True,
         )
-        self.faults = faults or FaultSettings()
+        self._faults = faults or FaultSettings()
         self._probe: Probe | None = None
         self._clock = clock
         self._hybrid = hybrid
@@ -87,8 +87,9 @@ class SimLine:
         self._mouth: deque[bytes] = deque(maxlen=_MOST_MOUTH_FRAMES)
         self._ear: deque[bytes] = deque(maxlen=_MOST_EAR_FRAMES)
         self._closed = False
-        if self.faults.off_hook:
+        if self._faults.off_hook:
             self.handset.lift(clock())
+        self._sense(clock())
         self._control: ControlServer | None = None
         if control:
             from hal.drivers.sim_control import ControlServer
@@ -200,6 +201,17 @@ class SimLine:
 
     reach = Reach()
     """It measures everything."""
+
+    @property
+    def faults(self) -> FaultSettings:
+        """What is wrong with the line now."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: FaultSettings) -> None:
+        self.advance()
+        self._faults = faults
+        self._sense(self._clock())
 
     def probe(self, probe: Probe | None) -> None:
         """See `hal.line_tests.MeasuringLine`."""
@@ -317,7 +329,8 @@ class SimLine:
             fed = self._probe in (Probe.LOW, Probe.HIGH)
             if not fed and self._flowing:
                 return
-        flowing = self.handset.closed and fed
+        ma = physics.loop(self._faults.tip_ring_ohm, self.handset.closed, physics.LOW_MA)[1]
+        flowing = ma >= physics.HOOK_MA and fed
         if flowing == self._flowing:
             return
         self._flowing = flowing

@@ -246,6 +246,27 @@ def test_hardware_that_fails_meanwhile_ends_no_device(
     assert desk.state[0] == "dial_tone"
 
 
+def test_a_short_circuit_passes_for_a_lifted_receiver_until_it_is_mended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    desk = Desk(line_test=LineTestConfig(at_start=True))
+    desk.line.faults = FaultSettings(tip_ring_ohm=300)
+    desk.run(15_000)
+    assert desk.state[0] != "on_hook"
+    assert not rows(caplog), "a line in use is not tested"
+    desk.line.faults = FaultSettings()
+    desk.run(3_000)
+    assert desk.state[0] == "on_hook"
+    assert rows(caplog) == dict.fromkeys(TESTS, "pass")
+
+
+def test_a_short_circuit_is_no_telephone_to_the_command() -> None:
+    alone = Alone(tip_ring_ohm=300)
+    results = run_now(alone.line, lambda: alone.now_ms, alone.sleep)
+    assert [one.test for one in results if one.verdict is Verdict.FAIL] == ["resistive_faults"]
+
+
 def test_only_a_simulated_line_has_faults_made() -> None:
     hardware = LineHardware("tapi", faults=FaultSettings(), tapi=TapiSettings())
     complaint = LineHardware.problem(hardware)
