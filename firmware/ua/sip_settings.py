@@ -20,6 +20,7 @@ TRANSPORTS = {
     "tls": pj.PJSIP_TRANSPORT_TLS,
 }
 _REFRESH_BEFORE_S = 5
+_G711 = ("PCMU", "PCMA")
 _MOVED = 302
 
 
@@ -29,6 +30,17 @@ def choose_codecs(endpoint: Any, wanted: tuple[str, ...]) -> None:
         name = codec.codecId.partition("/")[0]
         priority = 255 - wanted.index(name) if name in wanted else 0
         endpoint.codecSetPriority(codec.codecId, priority)
+
+
+@contextmanager
+def g711_alone(endpoint: Any, wanted: tuple[str, ...]) -> Iterator[None]:
+    """Offers that are made meanwhile name G.711 alone, of the codecs wanted what there is of it."""
+    names = tuple(name for name in wanted if name in _G711) or _G711
+    choose_codecs(endpoint, names)
+    try:
+        yield
+    finally:
+        choose_codecs(endpoint, wanted)
 
 
 def endpoint_config(settings: SipConfig, debug: bool) -> Any:
