@@ -15,6 +15,7 @@ import pjsua2 as pj
 from firmware.causes import cause_of_status
 from firmware.legs import FarDigit, LegAnswered, LegEnded, LegEvent, Progress, TransferNews
 from firmware.ua.sip_port import LegPort
+from firmware.ua.sip_settings import no_discard
 from hal.dsp.dtmf import DIGITS, DtmfSender
 
 _log = logging.getLogger(__name__)
@@ -33,8 +34,6 @@ _OFFER_AGAIN_S = 2.1
 _THEIR_OFFER_S = 1.5
 """Whose far end showed a modem first leaves it so long to ask for G.711 itself."""
 _MOST_DATA_OFFERS = 3
-_NO_DISCARD = 0
-"""pjmedia: its jitter buffer throws nothing away to become shorter."""
 _DATA_MOST_MS = 600
 _G711 = ("PCMU", "PCMA")
 _NOT_ACCEPTABLE = 488
@@ -178,7 +177,12 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         if self._jitter_ms:
             info.jbInit = info.jbMinPre = info.jbMaxPre = self._jitter_ms
             info.jbMax = _DATA_MOST_MS
-            info.jbDiscardAlgo = _NO_DISCARD
+            info.jbDiscardAlgo = no_discard()
+
+    @guarded
+    def onStreamDestroyed(self, prm: Any) -> None:
+        """An audio stream goes, because the call ends or new audio was agreed."""
+        self._report()
 
     @guarded
     def onCallRxOffer(self, prm: Any) -> None:
@@ -350,6 +354,22 @@ class SipLeg(pj.Call):  # type: ignore[misc]
             self.port.stopTransmit(audio)
         except pj.Error:
             pass  # the call took its end of the connection with it
+
+    def _report(self) -> None:
+        """How the far end was heard, for the log."""
+        try:
+            seen = self.getStreamStat(0)
+        except pj.Error:
+            return  # there has been no audio
+        heard, buffer = seen.rtcp.rxStat, seen.jbuf
+        detail = {
+            "received": heard.pkt,
+            "lost": heard.loss,
+            "late": heard.discard + buffer.discard,
+            "empty": buffer.empty,
+            "delay_ms": buffer.avgDelayMsec,
+        }
+        _log.info("audio", extra={"leg": self.leg, **detail})
 
     def _note_reason(self, prm: Any) -> None:
         event = prm.e

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import pjsua2 as pj
@@ -55,6 +57,21 @@ def endpoint_config(settings: SipConfig, debug: bool) -> Any:
     config.medConfig.noVad = True
     config.medConfig.ecTailLen = 0
     return config
+
+
+@lru_cache(maxsize=1)
+def no_discard() -> Any:
+    """For a jitter buffer that throws nothing away to become shorter (PJMEDIA_JB_DISCARD_NONE).
+
+    pjsua2's Python has no names for this enumeration; but it reads a configuration's numbers.
+    """
+    config, written, changed = pj.EpConfig(), pj.JsonDocument(), pj.JsonDocument()
+    written.writeObject(config)
+    changed.loadString(re.sub(r'("jbDiscardAlgo":\s*)\d+', r"\g<1>0", written.saveString()))
+    changed.readObject(config)
+    value = config.medConfig.jbDiscardAlgo
+    value.disown()  # else its end is reported on standard output as a leak
+    return value
 
 
 def transport_config(settings: SipConfig, name: str) -> Any:
