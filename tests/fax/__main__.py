@@ -31,8 +31,8 @@ def tell(report: Report) -> None:
     late_ms = link.late_ms / link.datagrams if link.datagrams else 0.0
     print(
         f"{report.protocol}: {report.equal} of {report.sent} pages equal "
-        f"in {report.seconds:.0f} s; {retries} blocks sent again; {link.datagrams} datagrams, {late_ms:.0f} ms late on the "
-        f"average and {link.most_ms:.0f} at most"
+        f"in {report.seconds:.0f} s; {retries} blocks sent again; {link.datagrams} datagrams, "
+        f"{late_ms:.0f} ms late on the average and {link.most_ms:.0f} at most"
     )
     for name, end in ends.items():
         print(f"  {name}: {end.get('text') or 'did not end'}, {end.get('bit_rate', 0)} bit/s")

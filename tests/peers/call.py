@@ -283,8 +283,8 @@ class Call(Described):
             self._respond(487)
             self._finish("peer", at, request)
 
-    def modify(self, direction: sdp.Direction, method: str = "INVITE") -> None:
-        """Offer a changed session, as for hold; `modify_status` tells the answer."""
+    def modify(self, direction: sdp.Direction, method: str = "INVITE", offer: bytes = b"") -> None:
+        """Offer a changed session, as for hold, or `offer`; `modify_status` tells the answer."""
         assert self.dialog is not None
         self.direction = direction
         self.modify_status = 0
@@ -293,7 +293,7 @@ class Call(Described):
             via=self.endpoint.via(),
             contact=self.endpoint.contact,
             headers=(("Allow", ALLOW),),
-            body=self._offer(),
+            body=offer or self._offer(),
             content_type=SDP,
         )
         layer = self.endpoint.layer
