@@ -195,6 +195,13 @@ class Device:
         self._agent.carry_out(CarryData(became.leg, self._fax_jitter_ms, became.ours))
         self._carry_out(self._station.carry_data(became.leg, became.why, self._clock()))
 
+    def _pass_untouched(self, on: bool) -> None:
+        """No canceller, neither ours nor the line's; no digits."""
+        changed = on is not self._audio.data
+        self._audio.carry_data(on)
+        if changed and self._audio_on:
+            self._line.cancel_echo(not on)
+
     def _note_registration(self, event: RegistrationChanged) -> None:
         self._registered, self._server = event.registered, event.server
         say = _log.info if event.registered else _log.warning
@@ -215,7 +222,7 @@ class Device:
             far = self._mixer.exchange(frame)
             became = self._watch.hear(frame, far)
             if became is not None:
-                self._audio.carry_data(True)
+                self._pass_untouched(True)
                 self._carry_data(became)
             sending = self._audio.sending
             self._line.write_audio(self._audio.to_ear(far))
@@ -250,7 +257,7 @@ class Device:
             elif isinstance(command, AudioCommand):
                 self._mixer.carry_out(command, self._clock())
                 became = self._watch.connect(self._mixer.connected)
-                self._audio.carry_data(self._watch.active)
+                self._pass_untouched(self._watch.active)
                 if became is not None:
                     self._carry_data(became)
             elif isinstance(command, Remember):

@@ -133,6 +133,9 @@ class SimLine:
             self._frame_ms = self._clock() + FRAME_MS
             self._ear.append(SILENCE)  # a frame in hand, so that a late one leaves no gap
 
+    def cancel_echo(self, on: bool) -> None:
+        """See `hal.line.Line`. It has none."""
+
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
         check_transfer(ms)

@@ -12,7 +12,6 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 from firmware.app import Device, monotonic_ms
 from firmware.assembly import make_agent
@@ -99,15 +98,15 @@ def main() -> int:
     set_up(config.log_level)
     line = SimLine(monotonic_ms)
     machine = FaxMachine(line, options.number, options.pages)
-    # The simulated line has what every driver has.
-    device = Device(config, cast("SimLine", line), make_agent(config))
-    device._agent.start(monotonic_ms())
+    agent = make_agent(config)
+    device = Device(config, line, agent)
+    agent.start(monotonic_ms())
     try:
         while not machine.done:
             device.turn()
             machine.act(monotonic_ms())
     finally:
-        device._agent.stop(3.0)
+        agent.stop(3.0)
         line.close()
     return 0
 

@@ -70,22 +70,24 @@ def test_on_takes_each_call_from_its_beginning_and_off_takes_none() -> None:
     assert ears.made == [], "nobody listens"
 
 
+def joined(watch: DataCallWatch, *legs: str) -> bool:
+    """Whether the call with these legs is a data call."""
+    watch.connect(legs)
+    return watch.active
+
+
 def test_another_leg_is_speech_and_the_first_is_data_still_when_it_comes_back() -> None:
     ears = Ears()
     watch = DataCallWatch("auto", ears.make)
     watch.connect(("out1",))
     ears.made[1].append(ConnectTone.ANS_PR)
     watch.hear(FRAME, FRAME)
-    watch.connect(())
-    assert not watch.active
-    watch.connect(("out2",))
-    assert not watch.active
-    watch.connect(("out1", "out2"))
-    assert not watch.active, "three people talk"
-    watch.connect(("out1",))
-    assert watch.active
+    assert not joined(watch)
+    assert not joined(watch, "out2")
+    assert not joined(watch, "out1", "out2"), "three people talk"
+    assert joined(watch, "out1")
     watch.ended("out1")
-    assert not watch.active
+    assert not joined(watch, "out1")
 
 
 def frames(samples: np.ndarray) -> deque[bytes]:
