@@ -51,6 +51,7 @@ from firmware.ua.sip_settings import (
     choose_codecs,
     endpoint_config,
     g711_alone,
+    mark_g711,
     moved,
     operation,
     quiet,
@@ -403,6 +404,7 @@ class SipAgent:
         for leg in self._legs.values():
             leg.settle_hold(now_s)
             if leg.wants_data_offer(now_s):
+                mark_g711(self._endpoint, not leg.stream_mark)
                 with g711_alone(self._endpoint, self._config.codecs):
                     leg.offer_data(now_s)
         for name in [name for name, leg in self._legs.items() if leg.gone]:

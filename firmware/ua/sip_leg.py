@@ -107,6 +107,8 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         self._data_offer_at_s = 0.0
         self._data_stream = False
         """The stream at hand has been made for data."""
+        self.stream_mark = False
+        """See `mark_g711`."""
 
     # pjsua2's callbacks
 
@@ -174,6 +176,7 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         """An audio stream is about to be made: of a data call, with a buffer of one length."""
         info = prm.streamInfo
         self._data_stream = bool(self._jitter_ms) and info.codecName in _G711
+        self.stream_mark = bool(info.audCodecParam.setting.penh)
         if self._jitter_ms:
             info.jbInit = info.jbMinPre = info.jbMaxPre = self._jitter_ms
             info.jbMax = _DATA_MOST_MS
@@ -302,10 +305,8 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         self._data_offer_at_s = now_s + _OFFER_PAUSE_S
         if self.getInfo().state != pj.PJSIP_INV_STATE_CONFIRMED:
             return
-        operation = pj.CallOpParam(True)
-        operation.opt.flag = pj.PJSUA_CALL_REINIT_MEDIA
         try:
-            self.reinvite(operation)
+            self.reinvite(pj.CallOpParam(True))
         except pj.Error:
             return  # an offer is on its way, either way
         self._data_offers += 1

@@ -13,6 +13,7 @@ from typing import Any
 import pjsua2 as pj
 
 from firmware.config import Server, SipConfig
+from hal.values import RATE_HZ
 
 MOST_LEGS = 4
 """Compiled into pjsua2's wheels."""
@@ -32,6 +33,20 @@ def choose_codecs(endpoint: Any, wanted: tuple[str, ...]) -> None:
         name = codec.codecId.partition("/")[0]
         priority = 255 - wanted.index(name) if name in wanted else 0
         endpoint.codecSetPriority(codec.codecId, priority)
+
+
+def mark_g711(endpoint: Any, mark: bool) -> None:
+    """Let the next stream of G.711 differ from one that has the other mark, so that a re-INVITE
+    makes it anew. G.711 has no perceptual enhancement: nothing else depends on the mark.
+
+    PJSUA_CALL_REINIT_MEDIA would do as well, but takes the old stream away before the far end has
+    agreed; one that refuses would leave the call mute.
+    """
+    for name in _G711:
+        codec = f"{name}/{RATE_HZ}/1"
+        settings = endpoint.codecGetParam(codec)
+        settings.setting.penh = mark
+        endpoint.codecSetParam(codec, settings)
 
 
 @contextmanager

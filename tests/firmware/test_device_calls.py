@@ -408,6 +408,22 @@ def test_a_modems_call_is_g711_alone_and_nothing_disturbs_it(tmp_path: Path) -> 
     run(tmp_path, story)
 
 
+def test_a_far_end_that_takes_no_new_offer_hears_the_modem_still(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        desk.switch.plans[FIRST] = Plan(hz=ANS_HZ)
+        modem = await desk.talk()
+        modem.refuses_offers = 488
+        await until(lambda: modem.reoffers >= 3, 12, "three re-INVITEs")
+        await asyncio.sleep(2.5)
+        assert modem.reoffers == 3, "then it has understood"
+        assert (await desk.ear()).has(ANS_HZ, -10)
+        await desk.do("tone", [MOUTH_HZ], 1_500)
+        assert (await heard(modem)).has(MOUTH_HZ, -10)
+        assert modem.state == "answered"
+
+    run(tmp_path, story)
+
+
 def test_a_device_told_so_leaves_modems_alone(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         desk.switch.plans[FIRST] = Plan(hz=ANS_HZ)
