@@ -35,7 +35,9 @@ def tell(report: Report) -> None:
         f"{late_ms:.0f} ms late on the average and {link.most_ms:.0f} at most"
     )
     for name, end in ends.items():
-        print(f"  {name}: {end.get('text') or 'did not end'}, {end.get('bit_rate', 0)} bit/s")
+        starved = report.ends[name].get("starved", 0)
+        said = end.get("text") or "did not end"
+        print(f"  {name}: {said}, {end.get('bit_rate', 0)} bit/s, {starved} frames not in time")
         print(f"    data call: {'; '.join(report.switched.get(name, [])) or 'never'}")
         print(f"    audio: {report.audio.get(name) or 'not told'}")
 
