@@ -24,7 +24,7 @@ WORKERS = str(min((os.cpu_count() or 2) + 1, 8))
 """Of the tests: telephones wait most of the time, so one more than there are cores."""
 INTEROP = (
     *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
-    *("espeak-ng", "postgresql", "cpio"),
+    *("espeak-ng", "postgresql", "cpio", "u-boot-tools", "libubootenv-tool"),
 )
 """Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
 PROGRAMS = {
@@ -37,6 +37,8 @@ PROGRAMS = {
     "espeak-ng": "espeak-ng",
     "postgresql": "pg_ctlcluster",
     "cpio": "cpio",
+    "u-boot-tools": "mkenvimage",
+    "libubootenv-tool": "fw_printenv",
 }
 
 
@@ -273,6 +275,16 @@ def do_fax(arguments: list[str]) -> None:
     python("-m", "tests.fax", *arguments)
 
 
+def do_rules(arguments: list[str]) -> None:
+    """Alter each rule and price of the service's page, and see its test fail: some minutes."""
+    python("-m", "tests.host.rules", *arguments)
+
+
+def do_keys(arguments: list[str]) -> None:
+    """Make the key that images are signed with, in a file outside the repository."""
+    python("-m", "boards.keys", *arguments)
+
+
 TASKS = {
     "demo": do_demo,
     "test": do_test,
@@ -285,7 +297,9 @@ TASKS = {
     "races": do_races,
     "talkoff": do_talkoff,
     "fax": do_fax,
+    "rules": do_rules,
     "prompts": do_prompts,
+    "keys": do_keys,
 }
 
 try:
@@ -339,6 +353,12 @@ else:
         ensure_venv()
         do_prompts([])
 
+    @task(help={"file": "Where to keep it, in place of ~/.local/share/loopstart/signing-key.pem."})
+    def keys(_context: Any, file: str = "") -> None:
+        """Make the key that images are signed with, in a file outside the repository."""
+        ensure_venv()
+        do_keys([file] if file else [])
+
     @task
     def asterisk(_context: Any) -> None:
         """Try a current Asterisk against host and device (as root: it has a root of its own)."""
@@ -361,6 +381,12 @@ else:
         """Two hosts on one PostgreSQL race for one account, a hundred times."""
         ensure_venv()
         do_races([])
+
+    @task(help={"json": "One JSON object a rule."})
+    def rules(_context: Any, json: bool = False) -> None:
+        """Alter each rule and price of the service's page, and see its test fail."""
+        ensure_venv()
+        do_rules(["--json"] if json else [])
 
     @task(help={"minutes": "Of speech.", "json": "One JSON object."})
     def talkoff(_context: Any, minutes: float = 60.0, json: bool = False) -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from boards.hardware import Architecture, Button, Console, Flash, Kernel, Led, Loader, Root
 from boards.lines import LineHardware
 from boards.schema import ConfigError, Problem, load
 
 __all__ = ["Board", "LineHardware", "known_boards", "load_board"]
 HERE = Path(__file__).parent
+_NEEDED = {
+    "flash": ("console", "loader", "architecture", "kernel", "root"),
+    "loader": ("console", "flash"),
+    "kernel": ("architecture",),
+    "root": ("architecture", "kernel"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,15 @@ class Board:
     description: str = ""
     verified: bool = True
     """False: nobody has tried this file on the hardware that it describes."""
+    architecture: Architecture | None = None
+    """Of the image; a board that the program is installed on by hand needs none."""
+    console: Console | None = None
+    loader: Loader | None = None
+    flash: Flash | None = None
+    kernel: Kernel | None = None
+    root: Root | None = None
+    leds: tuple[Led, ...] = ()
+    button: Button | None = None
 
     @staticmethod
     def problem(value: Board) -> tuple[str, str, str] | None:
@@ -30,6 +46,11 @@ class Board:
         names = [line.name for line in value.lines]
         if len(set(names)) < len(names):
             return "lines", "two lines have one name", "give each line its own `name`"
+        for key, needed in _NEEDED.items():
+            for other in needed:
+                if getattr(value, key) is not None and getattr(value, other) is None:
+                    table = other if other == "architecture" else f"[{other}]"
+                    return key, f"is of no use without `{table}`", f"add `{table}`"
         return None
 
 

@@ -1,6 +1,4 @@
-"""What the far end got wrong."""
-
-from __future__ import annotations
+"""What the far end got wrong. Runs under MicroPython, too."""
 
 
 class PeerError(Exception):

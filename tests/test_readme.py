@@ -1,0 +1,42 @@
+"""The table of features in the README is true: each of its rows names a test that there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEADING = "### Beside other adapters\n"
+
+
+def rows() -> list[list[str]]:
+    """Cells of the table, without its heading: feature, ours, HT802, ATA 191."""
+    section = (ROOT / "README.md").read_text("utf-8").split(HEADING)[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+def test_each_row_names_a_test_that_is_there_or_says_no(row: list[str]) -> None:
+    assert len(row) == 4, "no cell is missing"
+    if row[1] == "no":
+        return
+    named = re.fullmatch(r"`(tests/[\w/]+\.py)::(test_\w+)`", row[1])
+    assert named, row[1]
+    text = (ROOT / named[1]).read_text("utf-8")
+    assert re.search(rf"^(async )?def {named[2]}\(", text, re.MULTILINE), row[1]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+def test_a_page_is_one_of_those_that_were_read(row: list[str]) -> None:
+    for cell in row[2:]:
+        pages = [int(number) for number in re.findall(r"\b(\d\d)\b(?!\))", cell)]
+        assert all(34 <= page <= 36 for page in pages), cell
+        assert pages or "?" in cell, "a cell gives a page, or says that none was found"
+
+
+def test_what_is_lacking_stands_in_the_table() -> None:
+    assert [row for row in rows() if row[1] == "no"]
+    assert len({row[0] for row in rows()}) == len(rows()) > 40
