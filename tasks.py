@@ -269,6 +269,12 @@ def do_talkoff(arguments: list[str]) -> None:
     python("-m", "tests.hal.talkoff", *arguments)
 
 
+def do_fax(arguments: list[str]) -> None:
+    """Fax twenty pages over SIP and over IAX2 through 40 ms of jitter: some twenty minutes."""
+    ensure_debian(interop=False)
+    python("-m", "tests.fax", *arguments)
+
+
 def do_rules(arguments: list[str]) -> None:
     """Alter each rule and price of the service's page, and see its test fail: some minutes."""
     python("-m", "tests.host.rules", *arguments)
@@ -290,6 +296,7 @@ TASKS = {
     "simulate": do_simulate,
     "races": do_races,
     "talkoff": do_talkoff,
+    "fax": do_fax,
     "rules": do_rules,
     "prompts": do_prompts,
     "keys": do_keys,
@@ -386,6 +393,12 @@ else:
         """Listen to speech for digits that are none, beside multimon-ng."""
         ensure_venv()
         do_talkoff(["--minutes", str(minutes), *(["--json"] if json else [])])
+
+    @task(help={"pages": "How many.", "json": "One JSON object a session."})
+    def fax(_context: Any, pages: int = 20, json: bool = False) -> None:
+        """Fax pages over SIP and over IAX2 through 40 ms of jitter."""
+        ensure_venv()
+        do_fax(["--pages", str(pages), *(["--json"] if json else [])])
 
     @task(help={"seed": "The first seed.", "seeds": "How many.", "json": "One JSON object."})
     def simulate(_context: Any, seed: int = 1, seeds: int = 10_000, json: bool = False) -> None:

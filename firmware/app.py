@@ -24,7 +24,8 @@ from firmware.assembly import (
 from firmware.audio import AudioPath
 from firmware.command import main as command_line
 from firmware.config import Config
-from firmware.legs import AudioCommand, FarDigit, LegEvent, PlaceCall
+from firmware.data_call import Became, DataCallWatch
+from firmware.legs import AudioCommand, CarryData, FarDigit, LegEnded, LegEvent, PlaceCall
 from firmware.line_tester import LineTestConfig, LineTester
 from firmware.line_values import Audio, OpenLoop, Sound
 from firmware.memory import Memory, state_folder
@@ -38,6 +39,7 @@ from firmware.ua.base import MessagesWaiting, RegistrationChanged, UserAgent
 from hal.caller_id.schemes import load_scheme
 from hal.countries import load_country
 from hal.drivers import open_line
+from hal.dsp.connect_tones import ConnectToneDetector
 from hal.dsp.echo import EchoCanceller
 from hal.line import Line
 from hal.values import Feed, LineFault, LineStatus
@@ -89,6 +91,8 @@ class Device:
         gain = gain_db(config.line, country, line.capabilities)
         self._mixer = Mixer(agent, country.tones["ringback"], gain)
         self._audio = AudioPath(country, not line.capabilities.detects_dtmf, echo)
+        self._watch = DataCallWatch(config.line.fax, lambda: ConnectToneDetector().hear)
+        self._fax_jitter_ms = config.line.fax_jitter_ms
         self._announcer = Announcer(line, self._audio, country.ring, scheme, local)
         self._at_start = True
         account = config.sip or config.iax2
@@ -182,7 +186,21 @@ class Device:
             if self._mixer.far_digit(event.leg, event.digit):
                 self._audio.far_digit(event.digit)
             return
+        if isinstance(event, LegEnded):
+            self._watch.ended(event.leg)
         self._carry_out(self._station.leg_event(event, now_ms))
+
+    def _carry_data(self, became: Became) -> None:
+        """A fax machine or modem is on a leg."""
+        self._agent.carry_out(CarryData(became.leg, self._fax_jitter_ms, became.ours))
+        self._carry_out(self._station.carry_data(became.leg, became.why, self._clock()))
+
+    def _pass_untouched(self, on: bool) -> None:
+        """No canceller, neither ours nor the line's; no digits."""
+        changed = on is not self._audio.data
+        self._audio.carry_data(on)
+        if changed and self._audio_on:
+            self._line.cancel_echo(not on)
 
     def _note_registration(self, event: RegistrationChanged) -> None:
         self._registered, self._server = event.registered, event.server
@@ -202,6 +220,10 @@ class Device:
             for digit in digits:
                 self._carry_out(self._station.dtmf_digit(digit, self._clock()))
             far = self._mixer.exchange(frame)
+            became = self._watch.hear(frame, far)
+            if became is not None:
+                self._pass_untouched(True)
+                self._carry_data(became)
             sending = self._audio.sending
             self._line.write_audio(self._audio.to_ear(far))
             if sending and not self._audio.sending:
@@ -236,6 +258,10 @@ class Device:
                 self._close_loop_ms = self._clock() + command.ms
             elif isinstance(command, AudioCommand):
                 self._mixer.carry_out(command, self._clock())
+                became = self._watch.connect(self._mixer.connected)
+                self._pass_untouched(self._watch.active)
+                if became is not None:
+                    self._carry_data(became)
             elif isinstance(command, Remember):
                 if self._memory is not None:
                     self._memory.save(command.features)

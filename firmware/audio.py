@@ -35,6 +35,8 @@ class AudioPath:
         self._beep: ToneGenerator | None = None
         self.muted = False
         """Nothing but a clip passes, either way: the telephone is told who waits."""
+        self.data = False
+        """A fax machine or modem is heard as it is."""
 
     def play(self, tone: str) -> None:
         """Play a country's tone from its beginning; empty: none. `waiting` goes over a call."""
@@ -42,7 +44,9 @@ class AudioPath:
         self._tone, self._beep = (None, made) if tone == "waiting" else (made, None)
 
     def far_digit(self, digit: str) -> None:
-        """Make a digit audible that came out of band."""
+        """Make a digit audible that came out of band; a modem would take it for noise."""
+        if self.data:
+            return
         self._far_digits = self._far_digits or DtmfSender()
         self._far_digits.send(digit)
 
@@ -61,6 +65,18 @@ class AudioPath:
         self._far_digits = None
         self.muted = False
         self._clip.clear()
+        self.carry_data(False)
+
+    def carry_data(self, on: bool) -> None:
+        """Let a fax machine or modem pass untouched: no canceller, no digits, no beep.
+
+        The canceller is off for every answering tone, not for one with phase reversals alone:
+        fax machines send CED without (ITU-T G.168, 7; T.30, 4.3.1).
+        """
+        self.data = on
+        self.cancel_echo(not on)
+        if on:
+            self._beep = self._far_digits = None
 
     def cancel_echo(self, on: bool) -> None:
         """Cancel echo, or let everything pass as fax and modems want it (ITU-T G.168, 7)."""
@@ -78,7 +94,7 @@ class AudioPath:
             frame = self._echo.cancel(frame)
         if self.muted:
             return self._receiver.hear(frame) if self._receiver is not None else "", SILENCE
-        if self._receiver is None:
+        if self._receiver is None or self.data:
             return "", frame
         if frame == SILENCE and not self._receiver.maybe:
             return "", frame

@@ -175,6 +175,20 @@ class Part:
     second: str
 
 
-LegCommand = PlaceCall | Alert | Answer | HangUp | SendDigit | SendFlash | Hold | Refer | Redirect
+@dataclass(frozen=True, slots=True)
+class CarryData:
+    """A fax machine or modem is on this leg: G.711 alone, a jitter buffer of one length."""
+
+    leg: str
+    jitter_ms: int
+    """How long every frame waits for the late ones."""
+    ours: bool
+    """The telephone here was the first to show it: it is we who ask the far end for G.711."""
+
+
+LegCommand = (
+    PlaceCall | Alert | Answer | HangUp | SendDigit | SendFlash | Hold | Refer | Redirect
+    | CarryData
+)  # fmt: skip
 AudioCommand = Connect | Join | Part
 """What becomes of the audio of legs: the device's own matter, not a user agent's."""

@@ -148,6 +148,10 @@ class Station:
             return []
         return self._run(deque(self.phone.handle(event, now_ms)), now_ms)
 
+    def carry_data(self, leg: str, why: str, now_ms: float) -> list[Command]:
+        """A leg has turned out to be a fax machine's or a modem's."""
+        return self._run(deque(self.phone.carry_data(leg, why)), now_ms)
+
     def registered(self, registered: bool, now_ms: float) -> list[Command]:
         """The device can be called, or no longer."""
         return self._run(deque(self.line.registered(registered)), now_ms)

@@ -45,6 +45,10 @@ class TolerantLine:
         """See `hal.line.Line`."""
         self._try(lambda: self._line.audio(on))
 
+    def cancel_echo(self, on: bool) -> None:
+        """See `hal.line.Line`."""
+        self._try(lambda: self._line.cancel_echo(on))
+
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
         self._try(lambda: self._line.on_hook_transfer(ms))

@@ -38,6 +38,15 @@ class Line(Protocol):
     def audio(self, on: bool) -> None:
         """Let audio frames run, or stop them. A line that is idle costs nothing."""
 
+    def cancel_echo(self, on: bool) -> None:
+        """Let the line's own echo canceller work, or let all pass for fax (ITU-T G.168, 7).
+
+        It works whenever audio is switched on. A line that has none does nothing.
+
+        Raises:
+            LineFault: it has one (`cancels_echo`) that nobody can switch.
+        """
+
     def on_hook_transfer(self, ms: int) -> None:
         """Let audio reach a telephone whose receiver is down, for so long: on-hook transmission.
 

@@ -233,6 +233,13 @@ class PhoneMachine:
         if not (self.leg or self.held):
             self.no_waiting = False
 
+    def carry_data(self, leg: str, why: str) -> list[PhoneOutput]:
+        """A fax machine or modem is on a leg: no beep may disturb it, so nobody waits."""
+        self.out = []
+        self.no_waiting = True
+        self.say(Note("data call", leg, why))
+        return self.out
+
     # Pairs and repeat dialling
 
     def pair(

@@ -25,6 +25,7 @@ from firmware.config import Iax2Config
 from firmware.legs import (
     Alert,
     Answer,
+    CarryData,
     FarDigit,
     HangUp,
     Hold,
@@ -201,6 +202,8 @@ class Iax2Agent:
             leg.call.flash(now)
         elif isinstance(command, Hold):
             leg.hold(command.on, now)
+        elif isinstance(command, CarryData):
+            leg.carry_data(command.jitter_ms, self._formats)
         elif isinstance(command, Refer):
             # IAX2 transfers by TRANSFER and TXREQ, which servers refuse; here the legs are joined.
             self._events.append(TransferNews(leg.name, 0, refused=True))

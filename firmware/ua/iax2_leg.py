@@ -23,6 +23,7 @@ FORMATS: dict[CodecName, Format] = {
     "G722": Format.G722,
     "GSM": Format.GSM,
 }
+_G711 = (Format.ULAW, Format.ALAW)
 _NAMES: dict[Format, CodecName] = {wire: name for name, wire in FORMATS.items()}
 _DIGIT_S = 0.1
 """Length of a digit that is sent as events, and least pause after it."""
@@ -30,6 +31,8 @@ _PAUSE_S = 0.05
 _MOST_DIGITS = 64
 _FEWEST_CODES = 8
 """A frame of G.711 with no more different octets than that is silence."""
+_DATA_MOST_MS = 600
+"""A data call's delay may grow so far, where the two ends' clocks differ."""
 _PIECES_A_FRAME = 10
 """A voice frame of more than 200 ms is no telephone's: the rest is not played."""
 
@@ -150,6 +153,20 @@ class Iax2Leg:
         if decoder is None:
             decoder = self._decoders[name] = Decoder(name)
         return decoder.decode(octets)
+
+    def carry_data(self, jitter_ms: int, formats: tuple[Format, ...]) -> None:
+        """A fax machine or modem is on it: a buffer of one length, and G.711 if we have that.
+
+        IAX2 renegotiates nothing: a full frame tells of the new format (RFC 5456, 8.1.2), and may
+        be of any that was offered. Lost frames are concealed as before, or the far modem would
+        take the gap for the end of a carrier.
+        """
+        self._buffer = JitterBuffer(
+            JitterSettings(min_ms=jitter_ms, max_ms=_DATA_MOST_MS, resync_ms=2_000, fixed=True)
+        )
+        self._playout = None
+        if self.call.format not in _G711:
+            self.call.format = next((one for one in formats if one in _G711), self.call.format)
 
     # Signalling
 

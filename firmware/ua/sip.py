@@ -25,6 +25,7 @@ from firmware.config import SipConfig, parse_server
 from firmware.legs import (
     Alert,
     Answer,
+    CarryData,
     HangUp,
     Hold,
     LegCommand,
@@ -41,13 +42,16 @@ from firmware.ua.base import AgentError, AgentEvent, RegistrationChanged
 from firmware.ua.identity import alert_of, caller_of
 from firmware.ua.message_summary import summary_of
 from firmware.ua.registration import Attempt, Leave, Order, Registration, RetryTimes
-from firmware.ua.sip_leg import LegPort, SipLeg, guarded
+from firmware.ua.sip_leg import SipLeg, guarded
+from firmware.ua.sip_port import LegPort
 from firmware.ua.sip_settings import (
     MOST_LEGS,
     TRANSPORTS,
     account_config,
     choose_codecs,
     endpoint_config,
+    g711_alone,
+    mark_g711,
     moved,
     operation,
     quiet,
@@ -240,6 +244,8 @@ class SipAgent:
                 leg.send_flash(command.by_info)
             elif isinstance(command, Hold):
                 leg.hold(command.on)
+            elif isinstance(command, CarryData):
+                leg.carry_data(command.jitter_ms, command.ours)
             elif isinstance(command, Redirect):
                 leg.hangup(moved(self._uri_of(command.number)))
             elif isinstance(command, Refer):
@@ -394,8 +400,13 @@ class SipAgent:
 
     def _bury(self) -> None:
         """Forget legs that are gone, now that none of their callbacks runs."""
+        now_s = time.monotonic()
         for leg in self._legs.values():
-            leg.settle_hold(time.monotonic())
+            leg.settle_hold(now_s)
+            if leg.wants_data_offer(now_s):
+                mark_g711(self._endpoint, not leg.stream_mark)
+                with g711_alone(self._endpoint, self._config.codecs):
+                    leg.offer_data(now_s)
         for name in [name for name, leg in self._legs.items() if leg.gone]:
             leg = self._legs.pop(name)
             if leg.port is not None:

@@ -1,8 +1,5 @@
-"""One SIP call as a leg: pjsua2's `Call`, and the port that takes its audio in and out.
-
-Signalling callbacks run inside `libHandleEvents`, so on our own thread; the two audio callbacks run
-on pjmedia's clock thread and touch nothing but two bounded deques.
-"""
+"""One SIP call as a leg: pjsua2's `Call`. Its callbacks run inside `libHandleEvents`, so on our own
+thread."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import functools
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,25 +14,29 @@ import pjsua2 as pj
 
 from firmware.causes import cause_of_status
 from firmware.legs import FarDigit, LegAnswered, LegEnded, LegEvent, Progress, TransferNews
+from firmware.ua.sip_port import LegPort
+from firmware.ua.sip_settings import no_discard
 from hal.dsp.dtmf import DIGITS, DtmfSender
-from hal.values import FRAME_MS, FRAME_OCTETS, RATE_HZ, SILENCE
 
 _log = logging.getLogger(__name__)
-_MOST_FRAMES = 5
-"""Frames that wait each way at most: 100 ms."""
-_FRAMES_IN_HAND = 2
-"""Gathered before the ear hears the first: two clocks beat against each other."""
 _EVENT_MS = 100
 """Length of a digit that is sent as RFC 4733 event."""
 _REASON = re.compile(
     r"^Reason[ \t]*:[^\r\n]*?\bQ\.850\b[^\r\n,]*?;[ \t]*cause[ \t]*=[ \t]*(\d{1,3})", re.I | re.M
 )
+_HAS_AUDIO = re.compile(r"^m=audio [1-9]", re.M)
 _LONGEST_HEADERS = 65_536
 _FORBIDDEN = 403
 _FLASH = "R"
 """pjsua2's name of RFC 4733 event 16."""
 _OFFER_AGAIN_S = 2.1
 """After a re-INVITE that met another: whose call it is waits 2.1 to 4 s (RFC 3261, 14.1)."""
+_THEIR_OFFER_S = 1.5
+"""Whose far end showed a modem first leaves it so long to ask for G.711 itself."""
+_MOST_DATA_OFFERS = 3
+_DATA_MOST_MS = 600
+_G711 = ("PCMU", "PCMA")
+_NOT_ACCEPTABLE = 488
 _CROSSED = 491
 _OFFER_PAUSE_S = 0.1
 _OK = 200
@@ -64,49 +64,6 @@ def guarded(callback: Callback) -> Callback:
             _log.exception("callback failed", extra={"callback": callback.__name__})
 
     return careful
-
-
-class LegPort(pj.AudioMediaPort):  # type: ignore[misc]
-    """Where pjmedia's conference bridge meets our frames."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._from_far: deque[bytes] = deque(maxlen=_MOST_FRAMES)
-        self._to_far: deque[bytes] = deque(maxlen=_MOST_FRAMES)
-        self._flowing = False
-        shape = pj.MediaFormatAudio()
-        shape.init(pj.PJMEDIA_FORMAT_PCM, RATE_HZ, 1, FRAME_MS * 1000, 16)
-        self.createPort(name, shape)
-
-    def clear(self) -> None:
-        """Forget the frames of an earlier call."""
-        self._from_far.clear()
-        self._to_far.clear()
-        self._flowing = False
-
-    def onFrameRequested(self, frame: Any) -> None:
-        """pjmedia wants 20 ms for the far end (its clock thread)."""
-        queue = self._to_far
-        frame.type = pj.PJMEDIA_FRAME_TYPE_AUDIO
-        frame.buf = pj.ByteVector(queue.popleft() if queue else SILENCE)
-
-    def onFrameReceived(self, frame: Any) -> None:
-        """pjmedia has 20 ms from the far end (its clock thread)."""
-        octets = bytes(frame.buf)
-        if len(octets) == FRAME_OCTETS:
-            self._from_far.append(octets)
-
-    def hear(self) -> bytes | None:
-        """The next frame from the far end."""
-        if not self._flowing:
-            if len(self._from_far) < _FRAMES_IN_HAND:
-                return None
-            self._flowing = True
-        return self._from_far.popleft() if self._from_far else None
-
-    def speak(self, frame: bytes) -> None:
-        """One frame for the far end."""
-        self._to_far.append(frame)
 
 
 class SipLeg(pj.Call):  # type: ignore[misc]
@@ -143,6 +100,15 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         self._said_hold = False
         self._offer_at_s = 0.0
         self._referred = False
+        self._jitter_ms = 0
+        """Of a data call; 0: it is speech."""
+        self._data_offers = 0
+        self._data_offering = False
+        self._data_offer_at_s = 0.0
+        self._data_stream = False
+        """The stream at hand has been made for data."""
+        self.stream_mark = False
+        """See `mark_g711`."""
 
     # pjsua2's callbacks
 
@@ -177,6 +143,9 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         if tsx.method == "REFER" and tsx.statusCode >= _REDIRECTED and self._referred:
             self._referred = False
             self._emit(TransferNews(self.leg, tsx.statusCode, refused=True))
+        elif tsx.method == "INVITE" and tsx.statusCode == _CROSSED and self._data_offering:
+            self._data_offering = False
+            self._data_offer_at_s = time.monotonic() + _OFFER_AGAIN_S
         elif tsx.method == "INVITE" and tsx.statusCode == _CROSSED:
             self._said_hold = not self._wants_hold
             self._offer_at_s = time.monotonic() + _OFFER_AGAIN_S
@@ -194,11 +163,36 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         if self.port is None:
             self.port = self._take_port()
             self.port.clear()
+        if self._jitter_ms:
+            self.port.carry_data()
         audio = self.getAudioMedia(-1)
         audio.startTransmit(self.port)
         self.port.startTransmit(audio)
         if info.state == pj.PJSIP_INV_STATE_EARLY and info.role == pj.PJSIP_ROLE_UAC:
             self._emit(Progress(self.leg, True))
+
+    @guarded
+    def onStreamPreCreate(self, prm: Any) -> None:
+        """An audio stream is about to be made: of a data call, with a buffer of one length."""
+        info = prm.streamInfo
+        self._data_stream = bool(self._jitter_ms) and info.codecName in _G711
+        self.stream_mark = bool(info.audCodecParam.setting.penh)
+        if self._jitter_ms:
+            info.jbInit = info.jbMinPre = info.jbMaxPre = self._jitter_ms
+            info.jbMax = _DATA_MOST_MS
+            info.jbDiscardAlgo = no_discard()
+
+    @guarded
+    def onStreamDestroyed(self, prm: Any) -> None:
+        """An audio stream goes, because the call ends or new audio was agreed."""
+        self._report()
+
+    @guarded
+    def onCallRxOffer(self, prm: Any) -> None:
+        """A re-INVITE. Who wants T.38 hears that there is none, and the fax goes on as audio."""
+        if not _HAS_AUDIO.search(str(prm.offer.wholeSdp)):
+            prm.statusCode = _NOT_ACCEPTABLE
+            _log.info("offer without audio refused", extra={"leg": self.leg, "status": 488})
 
     @guarded
     def onDtmfDigit(self, prm: Any) -> None:
@@ -286,6 +280,39 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         except pj.Error:
             self._offer_at_s = now_s + _OFFER_PAUSE_S  # an offer is on its way, either way
 
+    def carry_data(self, jitter_ms: int, ours: bool) -> None:
+        """A fax machine or modem is on it: G.711 and a buffer of one length from now on.
+
+        pjmedia's buffer can be set when a stream is made and not later, so that a re-INVITE is
+        needed even where the codec is right.
+        """
+        self._jitter_ms = jitter_ms
+        self._data_offer_at_s = time.monotonic() + (0.0 if ours else _THEIR_OFFER_S)
+
+    def wants_data_offer(self, now_s: float) -> bool:
+        """True while the audio is not yet as a data call needs it, and it is time to ask."""
+        return (
+            self._jitter_ms > 0
+            and not self._data_stream
+            and self._answered
+            and not self.gone
+            and self._data_offers < _MOST_DATA_OFFERS
+            and now_s >= self._data_offer_at_s
+        )
+
+    def offer_data(self, now_s: float) -> None:
+        """Ask the far end for new audio. The caller sees to it that G.711 alone is offered."""
+        self._data_offer_at_s = now_s + _OFFER_PAUSE_S
+        if self.getInfo().state != pj.PJSIP_INV_STATE_CONFIRMED:
+            return
+        try:
+            self.reinvite(pj.CallOpParam(True))
+        except pj.Error:
+            return  # an offer is on its way, either way
+        self._data_offers += 1
+        self._data_offering = True
+        self._data_offer_at_s = now_s + _OFFER_AGAIN_S
+
     def refer(self, uri: str) -> None:
         """Ask the far end to call an address (RFC 3515).
 
@@ -328,6 +355,22 @@ class SipLeg(pj.Call):  # type: ignore[misc]
             self.port.stopTransmit(audio)
         except pj.Error:
             pass  # the call took its end of the connection with it
+
+    def _report(self) -> None:
+        """How the far end was heard, for the log."""
+        try:
+            seen = self.getStreamStat(0)
+        except pj.Error:
+            return  # there has been no audio
+        heard, buffer = seen.rtcp.rxStat, seen.jbuf
+        detail = {
+            "received": heard.pkt,
+            "lost": heard.loss,
+            "late": heard.discard + buffer.discard,
+            "empty": buffer.empty,
+            "delay_ms": buffer.avgDelayMsec,
+        }
+        _log.info("audio", extra={"leg": self.leg, **detail})
 
     def _note_reason(self, prm: Any) -> None:
         event = prm.e

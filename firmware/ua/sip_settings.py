@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import pjsua2 as pj
 
 from firmware.config import Server, SipConfig
+from hal.values import RATE_HZ
 
 MOST_LEGS = 4
 """Compiled into pjsua2's wheels."""
@@ -20,6 +23,7 @@ TRANSPORTS = {
     "tls": pj.PJSIP_TRANSPORT_TLS,
 }
 _REFRESH_BEFORE_S = 5
+_G711 = ("PCMU", "PCMA")
 _MOVED = 302
 
 
@@ -29,6 +33,31 @@ def choose_codecs(endpoint: Any, wanted: tuple[str, ...]) -> None:
         name = codec.codecId.partition("/")[0]
         priority = 255 - wanted.index(name) if name in wanted else 0
         endpoint.codecSetPriority(codec.codecId, priority)
+
+
+def mark_g711(endpoint: Any, mark: bool) -> None:
+    """Let the next stream of G.711 differ from one that has the other mark, so that a re-INVITE
+    makes it anew. G.711 has no perceptual enhancement: nothing else depends on the mark.
+
+    PJSUA_CALL_REINIT_MEDIA would do as well, but takes the old stream away before the far end has
+    agreed; one that refuses would leave the call mute.
+    """
+    for name in _G711:
+        codec = f"{name}/{RATE_HZ}/1"
+        settings = endpoint.codecGetParam(codec)
+        settings.setting.penh = mark
+        endpoint.codecSetParam(codec, settings)
+
+
+@contextmanager
+def g711_alone(endpoint: Any, wanted: tuple[str, ...]) -> Iterator[None]:
+    """Offers that are made meanwhile name G.711 alone, of the codecs wanted what there is of it."""
+    names = tuple(name for name in wanted if name in _G711) or _G711
+    choose_codecs(endpoint, names)
+    try:
+        yield
+    finally:
+        choose_codecs(endpoint, wanted)
 
 
 def endpoint_config(settings: SipConfig, debug: bool) -> Any:
@@ -43,6 +72,21 @@ def endpoint_config(settings: SipConfig, debug: bool) -> Any:
     config.medConfig.noVad = True
     config.medConfig.ecTailLen = 0
     return config
+
+
+@lru_cache(maxsize=1)
+def no_discard() -> Any:
+    """For a jitter buffer that throws nothing away to become shorter (PJMEDIA_JB_DISCARD_NONE).
+
+    pjsua2's Python has no names for this enumeration; but it reads a configuration's numbers.
+    """
+    config, written, changed = pj.EpConfig(), pj.JsonDocument(), pj.JsonDocument()
+    written.writeObject(config)
+    changed.loadString(re.sub(r'("jbDiscardAlgo":\s*)\d+', r"\g<1>0", written.saveString()))
+    changed.readObject(config)
+    value = config.medConfig.jbDiscardAlgo
+    value.disown()  # else its end is reported on standard output as a leak
+    return value
 
 
 def transport_config(settings: SipConfig, name: str) -> Any:

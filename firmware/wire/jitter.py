@@ -42,6 +42,8 @@ class JitterSettings:
     """Timestamps that are off by more have been set anew by the far end."""
     pause_ms: int = 200
     """Nothing to play for so long is a pause of the far end, not loss."""
+    fixed: bool = False
+    """The delay begins at `min_ms` and is left alone: a modem bears delay, not a jump in time."""
 
     def __post_init__(self) -> None:
         assert 0 < self.frame_ms <= self.min_ms <= self.max_ms, "frame, least and most delay"
@@ -125,7 +127,7 @@ class JitterBuffer(Generic[T]):
         self._next = 0
         self._floor: int | None = None
         self._last_put: tuple[int, int] | None = None
-        self._missing = 0
+        self._missing = self._waited = 0
         self._odd = 0
         self._late_run = 0
         self._surplus_since: float | None = None
@@ -175,6 +177,8 @@ class JitterBuffer(Generic[T]):
             return Gap.EMPTY
         delay = now_ms - self._fastest() - self._next
         self.statistics.delay_ms = round(delay)
+        if self._settings.fixed:
+            return self._next_in_turn()
         if delay < self._target - self._frame_ms / 2:
             self.statistics.inserted += 1
             return Gap.LOST
@@ -184,14 +188,23 @@ class JitterBuffer(Generic[T]):
                 return Gap.EMPTY
         else:
             self._shrink(delay, now_ms)
+        return self._next_in_turn()
+
+    def _next_in_turn(self) -> T | Gap:
+        """The frame that follows the last one, or what there is in its place."""
         here = self._frame_ms // 2 + self._next
         if self._order and self._order[0] <= here:
             self.statistics.lost += self._missing
-            self._missing = 0
+            self._missing = self._waited = 0
             return self._pop()
-        self._next += self._frame_ms
-        self._missing += 1
-        if self._order or self._missing * self._frame_ms < self._settings.pause_ms:
+        if self._settings.fixed and not self._order:
+            # It has not come yet, nor any after it: to wait for it costs less than to lose it.
+            self.statistics.inserted += 1
+            self._waited += 1
+        else:
+            self._next += self._frame_ms
+            self._missing += 1
+        if self._order or (self._missing + self._waited) * self._frame_ms < self._settings.pause_ms:
             return Gap.LOST
         self._pause()
         return Gap.EMPTY
@@ -242,7 +255,8 @@ class JitterBuffer(Generic[T]):
         known = self._sorted
         worst = known[ceil((1.0 - self._settings.late_aim) * len(known)) - 1]
         wanted = worst - self._fastest() + self._frame_ms
-        self._target = float(min(max(wanted, self._settings.min_ms), self._settings.max_ms))
+        most_ms = self._settings.min_ms if self._settings.fixed else self._settings.max_ms
+        self._target = float(min(max(wanted, self._settings.min_ms), most_ms))
 
     # Playing
 
@@ -277,7 +291,7 @@ class JitterBuffer(Generic[T]):
 
     def _pause(self) -> None:
         self._playing = False
-        self._missing = 0
+        self._missing = self._waited = 0
         self._surplus_since = None
 
     def _shrink(self, delay: float, now_ms: float) -> None:

@@ -11,7 +11,7 @@ from hal.drivers.dahdi_abi import (
     Call,
     Hook,
 )
-from hal.drivers.dahdi_card import DahdiCard
+from hal.drivers.dahdi_card import ECHO_TAPS, DahdiCard
 from hal.drivers.dahdi_channel import CardGone
 from hal.drivers.dahdi_port import SHORTEST_TRANSFER_MS
 from hal.values import (
@@ -101,6 +101,16 @@ class DahdiLine(DahdiCard):
         self._partial = b""
         if self._channel is not None:
             self._guarded(lambda channel: self._set_audio(channel))
+
+    def cancel_echo(self, on: bool) -> None:
+        """See `hal.line.Line`."""
+        channel = self._working()
+        if not self.capabilities.cancels_echo or not self._audio:
+            return
+        try:
+            channel.can(Call.ECHOCANCEL, ECHO_TAPS if on else 0)
+        except CardGone:
+            raise self._lose() from None
 
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""

@@ -36,7 +36,7 @@ _REOPEN_FIRST_MS = 1_000.0
 _REOPEN_MOST_MS = 30_000.0
 _BUSY_AGAIN_MS = 100.0
 """After the battery was dropped the kernel is busy for 800 ms."""
-_ECHO_TAPS = 128
+ECHO_TAPS = 128
 _SILENT_EVENTS = frozenset(Event) - {
     Event.ON_HOOK, Event.OFF_HOOK, Event.FLASH, Event.ALARM, Event.NO_ALARM, Event.REMOVED
 }  # fmt: skip
@@ -125,7 +125,7 @@ class DahdiCard:
         if self._audio:
             channel.flush()
         if self.capabilities.cancels_echo:
-            channel.can(Call.ECHOCANCEL, _ECHO_TAPS if self._audio else 0)
+            channel.can(Call.ECHOCANCEL, ECHO_TAPS if self._audio else 0)
         channel.watch(self._audio)
 
     def _guarded(self, action: Callable[[Channel], None]) -> None:

@@ -136,6 +136,9 @@ class GpioLine:
             self._sound.stop()
         self._audio = on
 
+    def cancel_echo(self, on: bool) -> None:
+        """See `hal.line.Line`. It has none."""
+
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
         check_transfer(ms)

@@ -100,6 +100,9 @@ class Si3210Line(Si3210Port):
             self._sound.stop()
         self._audio = on
 
+    def cancel_echo(self, on: bool) -> None:
+        """See `hal.line.Line`. It has none."""
+
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
         check_transfer(ms)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _BATTERY_V = 48
 _OFF_HOOK_V = 7
 """Across a telephone that draws current."""
-_MOST_EAR_FRAMES = 3
+_SPARE_EAR_FRAMES = 2
 _MOST_MOUTH_FRAMES = 10
 _MOST_EVENTS = 1_000
 _LAG_FORGIVEN_MS = 500.0
@@ -50,6 +50,7 @@ class SimLine:
         clock: monotonic milliseconds.
         control: path of a UNIX socket through which others move the handset; empty for none.
         seed: of the bounce of the handset's contacts.
+        in_hand: frames that wait for the ear, so that a device that is late leaves no gap.
         hybrid: gives back to the mouthpiece of what goes to the ear; None: the line has no echo.
         faults: what is wrong with the line; None: nothing.
     """
@@ -61,6 +62,7 @@ class SimLine:
         seed: int = 1,
         hybrid: Hybrid | None = None,
         faults: FaultSettings | None = None,
+        in_hand: int = 1,
     ) -> None:
         self.capabilities = Capabilities(
             reverses_feed=True,
@@ -85,7 +87,10 @@ class SimLine:
         self._frame_ms = 0.0
         self._transfer_until_ms = 0.0
         self._mouth: deque[bytes] = deque(maxlen=_MOST_MOUTH_FRAMES)
-        self._ear: deque[bytes] = deque(maxlen=_MOST_EAR_FRAMES)
+        self._in_hand = in_hand
+        self._ear: deque[bytes] = deque(maxlen=in_hand + _SPARE_EAR_FRAMES)
+        self.starved = 0
+        """Frames that the ear had to do without, since the device was late."""
         self._closed = False
         if self._faults.off_hook:
             self.handset.lift(clock())
@@ -144,7 +149,10 @@ class SimLine:
         self._ear.clear()
         if on:
             self._frame_ms = self._clock() + FRAME_MS
-            self._ear.append(SILENCE)  # a frame in hand, so that a late one leaves no gap
+            self._ear.extend([SILENCE] * self._in_hand)
+
+    def cancel_echo(self, on: bool) -> None:
+        """See `hal.line.Line`. It has none."""
 
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
@@ -301,6 +309,7 @@ class SimLine:
 
     def _exchange(self, at_ms: float) -> None:
         """One frame each way."""
+        self.starved += not self._ear
         ear, mouth = self._ear.popleft() if self._ear else SILENCE, self.handset.speak()
         if self._hybrid is not None:
             mouth = mix(mouth, self._hybrid.echo(ear))

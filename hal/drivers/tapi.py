@@ -154,6 +154,14 @@ class TapiLine:
         self._audio = on
         self._files.watch(self._line, on)
 
+    def cancel_echo(self, on: bool) -> None:
+        """See `hal.line.Line`. The processor minds its own canceller."""
+        if not on:
+            raise LineFault(
+                "TAPI's processor cancels echo by itself, also of fax; where that fails, "
+                "switch its line echo canceller off by a step of `bring_up`"
+            )
+
     def on_hook_transfer(self, ms: int) -> None:
         """See `hal.line.Line`."""
         check_transfer(ms)

@@ -48,6 +48,18 @@ plc_state_t *plc_init(plc_state_t *s);
 int plc_free(plc_state_t *s);
 int plc_rx(plc_state_t *s, int16_t amp[], int len);
 int plc_fillin(plc_state_t *s, int16_t amp[], int len);
+typedef struct modem_connect_tones_tx_state_s modem_connect_tones_tx_state_t;
+typedef struct modem_connect_tones_rx_state_s modem_connect_tones_rx_state_t;
+modem_connect_tones_tx_state_t *modem_connect_tones_tx_init(modem_connect_tones_tx_state_t *s,
+                                                            int tone_type);
+int modem_connect_tones_tx_free(modem_connect_tones_tx_state_t *s);
+int modem_connect_tones_tx(modem_connect_tones_tx_state_t *s, int16_t amp[], int len);
+modem_connect_tones_rx_state_t *modem_connect_tones_rx_init(modem_connect_tones_rx_state_t *s,
+                                                            int tone_type, void *tone_callback,
+                                                            void *user_data);
+int modem_connect_tones_rx_free(modem_connect_tones_rx_state_t *s);
+int modem_connect_tones_rx(modem_connect_tones_rx_state_t *s, const int16_t amp[], int len);
+int modem_connect_tones_rx_get(modem_connect_tones_rx_state_t *s);
 """
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from firmware.wire.sip import sdp
+from tests.fax.t38 import t38_offer
 from tests.peers.call import Call
 from tests.peers.carrier import Plan
 from tests.peers.endpoint import Login, until
@@ -370,5 +372,80 @@ def test_a_call_rings_as_its_server_asks(tmp_path: Path) -> None:
         await desk.wait("rings", 3)
         cadence = (await desk.do("state"))["cadence_ms"]
         assert cadence[:3] == pytest.approx([800, 400, 800], abs=60)
+
+    run(tmp_path, story)
+
+
+ANS_HZ = 2_100
+"""A modem's answering tone (ITU-T V.25)."""
+
+
+def codecs(offer: sdp.Session) -> list[str]:
+    assert offer.audio is not None
+    return [one.name for one in offer.audio.codecs if one.name != "telephone-event"]
+
+
+def test_a_modems_call_is_g711_alone_and_nothing_disturbs_it(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        desk.switch.plans[FIRST] = Plan(hz=ANS_HZ)
+        modem = await desk.talk()
+        assert codecs(modem.offers[0]) == ["PCMU", "PCMA", "G722"]
+        await until(lambda: len(modem.offers) > 1, 8, "a re-INVITE")
+        assert codecs(modem.offers[1]) == ["PCMU", "PCMA"]
+        await until(lambda: modem.media.remote is not None, what="an answer")
+        assert (await desk.ear()).has(ANS_HZ, -10), "audio goes on"
+        second = await desk.switch.ring_device()
+        await second.wait("ended")
+        assert second.status == 486, "call waiting is off"
+        modem.media.forget()
+        await desk.do("dtmf", "1", 400, 60)
+        await asyncio.sleep(0.8)
+        assert events(modem) == [], "what sounds like a digit is no digit here"
+        spectrum = Spectrum(loudest(modem.media.samples(), 0.3))
+        assert sorted(spectrum.strongest(2)) == pytest.approx([697, 1_209], abs=5)
+        assert len(modem.offers) == 2, "once is enough"
+
+    run(tmp_path, story)
+
+
+def test_a_far_end_that_takes_no_new_offer_hears_the_modem_still(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        desk.switch.plans[FIRST] = Plan(hz=ANS_HZ)
+        modem = await desk.talk()
+        modem.refuses_offers = 488
+        await until(lambda: modem.reoffers >= 3, 12, "three re-INVITEs")
+        await asyncio.sleep(2.5)
+        assert modem.reoffers == 3, "then it has understood"
+        assert (await desk.ear()).has(ANS_HZ, -10)
+        await desk.do("tone", [MOUTH_HZ], 1_500)
+        assert (await heard(modem)).has(MOUTH_HZ, -10)
+        assert modem.state == "answered"
+
+    run(tmp_path, story)
+
+
+def test_a_device_told_so_leaves_modems_alone(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        desk.switch.plans[FIRST] = Plan(hz=ANS_HZ)
+        modem = await desk.talk()
+        await asyncio.sleep(4)
+        assert len(modem.offers) == 1
+        waiting = await desk.switch.ring_device(hz=SECOND_HZ)
+        await until(lambda: waiting.ringing, what="180")
+
+    run(tmp_path, story, 'fax = "off"')
+
+
+def test_an_offer_of_t38_gets_488_and_the_call_goes_on_in_g711(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        first = await desk.talk()
+        for _ in range(2):
+            first.modify("sendrecv", offer=t38_offer(first.media.address))
+            await until(lambda: first.modify_status, what="an answer")
+            assert first.modify_status == 488
+            assert (await desk.ear()).has(FIRST_HZ, -10)
+            await desk.do("tone", [MOUTH_HZ], 1_500)
+            assert (await heard(first)).has(MOUTH_HZ, -10)
+        assert first.state == "answered"
 
     run(tmp_path, story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,18 @@ from boards.schema import ConfigError
 from firmware.app import Device
 from firmware.assembly import echo_canceller
 from firmware.audio import AudioPath
+from firmware.causes import Cause
 from firmware.config import Config, LineConfig, SipConfig
-from firmware.legs import LegAnswered, Offered, PlaceCall
+from firmware.legs import LegAnswered, LegEnded, Offered, PlaceCall
 from hal.countries import load_country
 from hal.drivers.hybrid import Hybrid
 from hal.drivers.sim import SimLine
+from hal.dsp.connect_tones import ConnectTone
 from hal.dsp.echo import EchoCanceller
 from hal.dsp.levels import level_dbm0
 from tests.firmware.simulated import NOON, Desk
 from tests.hal.speech import needs_espeak, speech
+from tests.hal.test_connect_tones import made
 
 BOARD = """
 name = "looped"
@@ -134,6 +138,51 @@ def test_fax_and_modems_may_have_the_canceller_off() -> None:
     assert louder_than_a_tenth() == 150
     path.cancel_echo(True)
     assert louder_than_a_tenth() < 10, "it remembers"
+
+
+def test_a_modem_hears_the_line_as_it_is_and_the_next_call_is_cancelled(tmp_path: Path) -> None:
+    desk = EchoDesk(tmp_path, 1, 2)
+    called(desk)
+    far = np.random.default_rng(5).normal(0, 2_000, 32_000)
+    assert return_loss_db(far, desk.talk(far)) > 30
+    desk.talk(made(ConnectTone.ANS_PR, 2.5, -15.0))
+    assert return_loss_db(far, desk.talk(far)) < 12, "what the hybrid gives back, all of it"
+    desk.event(LegEnded("in1", Cause(16, 200, "")))
+    desk.put_back()
+    desk.event(Offered("in2", "5145550123"))
+    desk.lift()
+    desk.event(LegAnswered("in2"))
+    assert return_loss_db(far, desk.talk(far)) > 30
+
+
+class CardLine(SimLine):
+    """A line whose driver cancels echo, and notes what it is told of that."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self.told: list[bool] = []
+
+    def cancel_echo(self, on: bool) -> None:
+        self.told.append(on)
+
+
+def test_a_card_that_cancels_echo_is_told_to_let_modems_pass() -> None:
+    desk = Desk()
+    line = desk.line = CardLine(lambda: desk.now_ms)
+    config = Config(SipConfig("100001", "secret", ("127.0.0.1:5060",)), LineConfig())
+    desk.device = Device(config, line, desk.agent, lambda: desk.now_ms, lambda: NOON)
+    desk.serve()
+    desk.event(Offered("in1", "5145550123"))
+    desk.lift()
+    desk.event(LegAnswered("in1"))
+    assert line.told == []
+    tone = made(ConnectTone.ANS, 2.0, -15.0).astype("<i2").tobytes()
+    desk.agent.far.extend(tone[at : at + 320] for at in range(0, len(tone) - 319, 320))
+    desk.run(2_000)
+    assert line.told == [False]
+    desk.event(LegEnded("in1", Cause(16, 200, "")))
+    desk.run(200)
+    assert line.told == [False, True]
 
 
 def test_only_a_simulated_line_has_its_echo_made(tmp_path: Path) -> None:

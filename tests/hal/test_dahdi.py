@@ -257,6 +257,17 @@ def test_the_echo_canceller_runs_with_the_audio() -> None:
     assert taps == [0, 128, 0]
 
 
+def test_the_echo_canceller_stands_still_for_fax() -> None:
+    rig = lifted()
+    rig.line.audio(True)
+    rig.line.cancel_echo(False)
+    rig.line.cancel_echo(True)
+    rig.line.audio(False)
+    rig.line.cancel_echo(True)
+    taps = [value for call, value in rig.card.calls if call is Call.ECHOCANCEL]
+    assert taps == [0, 128, 0, 128, 0]
+
+
 def test_lost_events_are_made_up_for() -> None:
     rig = lifted()
     for _ in range(MOST_EVENTS):

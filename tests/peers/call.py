@@ -54,6 +54,10 @@ class Call(Described):
         self.bye_status = 0
         """What the peer answered to our BYE."""
         self.modify_status = 0
+        self.refuses_offers = 0
+        """Status that refuses the peer's re-INVITE; 0 takes it."""
+        self.reoffers = 0
+        """How many came."""
         self._tag = secrets.token_hex(6)
         self._server: ServerTransaction | None = None
         self._client: ClientTransaction | None = None
@@ -260,12 +264,15 @@ class Call(Described):
     def receive_request(self, transaction: ServerTransaction, request: Request, at: float) -> None:
         """BYE, re-INVITE, UPDATE, INFO."""
         endpoint, status = self.endpoint, 200
+        if request.method == "INVITE":
+            self.reoffers += 1
+            status = self.refuses_offers or status
         if request.method == "INFO":
             self.infos.append(request.body)
         response = response_to(request, status, to_tag=self._tag)
         if self.dialog is None or (self.state == "ended" and request.method != "BYE"):
             response = response_to(request, 481)
-        elif request.method in ("INVITE", "UPDATE"):
+        elif request.method in ("INVITE", "UPDATE") and status == 200:
             response.headers.set("Contact", endpoint.contact)
             response.headers.set("Allow", ALLOW)
             if request.body:
@@ -283,8 +290,8 @@ class Call(Described):
             self._respond(487)
             self._finish("peer", at, request)
 
-    def modify(self, direction: sdp.Direction, method: str = "INVITE") -> None:
-        """Offer a changed session, as for hold; `modify_status` tells the answer."""
+    def modify(self, direction: sdp.Direction, method: str = "INVITE", offer: bytes = b"") -> None:
+        """Offer a changed session, as for hold, or `offer`; `modify_status` tells the answer."""
         assert self.dialog is not None
         self.direction = direction
         self.modify_status = 0
@@ -293,7 +300,7 @@ class Call(Described):
             via=self.endpoint.via(),
             contact=self.endpoint.contact,
             headers=(("Allow", ALLOW),),
-            body=self._offer(),
+            body=offer or self._offer(),
             content_type=SDP,
         )
         layer = self.endpoint.layer

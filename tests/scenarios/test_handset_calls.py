@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fax.t38 import t38_offer
 from tests.peers.carrier import Plan
 from tests.peers.endpoint import Login, until
+from tests.peers.tones import Spectrum, loudest, read_wav
 from tests.scenarios.rig import Device
 from tests.scenarios.world import (
     ALICE_DID,
@@ -87,5 +89,30 @@ def test_a_forwarded_call_is_charged_as_a_call_of_its_owners(play: Play, tmp_pat
         await onward.wait("ended")
         rows = await world.cdrs_since(before, 2)
         assert {row["account"] for row in rows} == {"alice"}
+
+    play(scenario)
+
+
+def test_a_carriers_offer_of_t38_gets_488_and_both_hear_each_other_still(
+    play: Play, tmp_path: Path
+) -> None:
+    async def scenario(world: World) -> None:
+        carrier = await world.carrier()
+        device = await telephone(world, tmp_path)
+        await device.dial(NUMBER)
+        await device.wait("call", "talking")
+        far = carrier.calls_to(f"+{NUMBER}")[0]
+        far.modify("sendrecv", offer=t38_offer(far.media.address))
+        await until(lambda: far.modify_status, what="an answer")
+        assert far.modify_status == 488
+        await device.do("tone", [BOB_HZ], 3_000)
+        await hears(far, BOB_HZ)
+        ear = tmp_path / "ear.wav"
+        await device.do("record", str(ear))
+        await asyncio.sleep(0.8)
+        await device.do("stop_record")
+        assert Spectrum(loudest(read_wav(ear), 0.4)).has(CARRIER_HZ, -10)
+        assert far.state == "answered"
+        far.hang_up()
 
     play(scenario)

@@ -260,3 +260,40 @@ def test_playout_decodes_and_conceals() -> None:
     for number in (0, 2, 3):
         buffer.put(number * 20, f"{number}", number * 0.02)
     assert [playout.frame(0.06 + turn * 0.02) for turn in range(3)] == [b"0", b"concealed", b"2"]
+
+
+FIXED = JitterSettings(min_ms=120, max_ms=600, resync_ms=2_000, fixed=True)
+"""As a fax machine has it."""
+
+
+@given(seed=st.integers(0, 10_000), jitter_ms=st.floats(0, 95))
+def test_a_buffer_of_one_length_plays_every_frame_in_turn(seed: int, jitter_ms: float) -> None:
+    link = Link(seed, jitter_ms=jitter_ms, settings=FIXED)
+    link.run(20)
+    assert link.played == list(range(len(link.played)))
+    assert len(link.played) >= 20 * 50 - 12
+    first = link.waits_ms[0]
+    assert all(wait == first for wait in link.waits_ms), "no jump in time, either way"
+    assert Gap.LOST not in link.gaps
+
+
+@pytest.mark.parametrize("drift", [100e-6, -100e-6])
+def test_its_delay_goes_with_the_clocks(drift: float) -> None:
+    """Two crystals are up to 100 ppm apart: 120 ms in twenty minutes."""
+    link = Link(1, jitter_ms=40, drift=drift, settings=FIXED)
+    link.run(1_200)
+    missing = set(range(link.played[-1])) - set(link.played)
+    assert len(missing) <= 1, "one that another overtook just when the buffer ran dry"
+    assert link.played == sorted(link.played)
+    steps = [abs(later - before) for before, later in pairwise(link.waits_ms)]
+    assert sum(step > 5 for step in steps) <= 5, "a page may be cut where the buffer runs dry"
+    assert max(link.waits_ms) < 300
+
+
+def test_a_buffer_of_one_length_conceals_what_is_lost_and_keeps_time() -> None:
+    link = Link(3, jitter_ms=40, loss=0.01, settings=FIXED)
+    buffer = link.run(30)
+    assert link.played == sorted(link.played)
+    lost = 1_500 - len(link.played) - 12
+    assert 0 < buffer.statistics.lost <= lost + 12
+    assert len(set(map(round, link.waits_ms))) == 1

@@ -1,0 +1,1 @@
+"""Fax from device to device through the host: an instrument, its pages, its jitter, its tests."""
