@@ -5,13 +5,22 @@ from __future__ import annotations
 _SIZES = {0x01: 128, 0x02: 1024}
 
 
+def _remainder(octet: int) -> int:
+    """What one octet leaves, divided by x^16 + x^12 + x^5 + 1, bit by bit."""
+    crc = octet << 8
+    for _ in range(8):
+        crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+    return crc
+
+
+_TABLE = [_remainder(octet) for octet in range(256)]
+
+
 def crc16(octets: bytes) -> int:
-    """x^16 + x^12 + x^5 + 1, bit by bit."""
+    """The CRC of XMODEM."""
     crc = 0
     for octet in octets:
-        crc ^= octet << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
+        crc = (crc << 8 & 0xFFFF) ^ _TABLE[crc >> 8 ^ octet]
     return crc
 
 
