@@ -270,6 +270,11 @@ def do_talkoff(arguments: list[str]) -> None:
     python("-m", "tests.hal.talkoff", *arguments)
 
 
+def do_rules(arguments: list[str]) -> None:
+    """Alter each rule and price of the service's page, and see its test fail: some minutes."""
+    python("-m", "tests.host.rules", *arguments)
+
+
 def do_keys(arguments: list[str]) -> None:
     """Make the key that images are signed with, in a file outside the repository."""
     python("-m", "boards.keys", *arguments)
@@ -286,6 +291,7 @@ TASKS = {
     "simulate": do_simulate,
     "races": do_races,
     "talkoff": do_talkoff,
+    "rules": do_rules,
     "prompts": do_prompts,
     "keys": do_keys,
 }
@@ -369,6 +375,12 @@ else:
         """Two hosts on one PostgreSQL race for one account, a hundred times."""
         ensure_venv()
         do_races([])
+
+    @task(help={"json": "One JSON object a rule."})
+    def rules(_context: Any, json: bool = False) -> None:
+        """Alter each rule and price of the service's page, and see its test fail."""
+        ensure_venv()
+        do_rules(["--json"] if json else [])
 
     @task(help={"minutes": "Of speech.", "json": "One JSON object."})
     def talkoff(_context: Any, minutes: float = 60.0, json: bool = False) -> None:

@@ -136,6 +136,25 @@ class HybridSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultSettings:
+    """`[lines.faults]`: what is wrong with a simulated line, for its tests to find. 0: nothing."""
+
+    tip_ring_ohm: float = setting(0.0, least=0)
+    tip_ground_ohm: float = setting(0.0, least=0)
+    ring_ground_ohm: float = setting(0.0, least=0)
+    tip_dc_v: float = setting(0.0, least=-400, most=400)
+    """Foreign voltage against ground."""
+    ring_dc_v: float = setting(0.0, least=-400, most=400)
+    tip_ac_vrms: float = setting(0.0, least=0, most=400)
+    ring_ac_vrms: float = setting(0.0, least=0, most=400)
+    ac_hz: float = setting(60.0, least=1, most=400)
+    ren: float = setting(1.0, least=0, most=100)
+    """Ringers on the line; 0: no telephone."""
+    off_hook: bool = False
+    """The receiver is off when the program starts."""
+
+
+@dataclass(frozen=True, slots=True)
 class LineHardware:
     """One FXS port of a board."""
 
@@ -152,6 +171,8 @@ class LineHardware:
     echo that comes up to 80 ms after that."""
     hybrid: HybridSettings | None = None
     """Driver `sim`: echo on its line; without this table there is none."""
+    faults: FaultSettings | None = None
+    """Driver `sim`: what is wrong with its line; without this table nothing is."""
     dahdi: DahdiSettings | None = None
     gpio: GpioSettings | None = None
     si3210: Si3210Settings | None = None
@@ -168,6 +189,8 @@ class LineHardware:
             return "tapi", "a line of TAPI needs its table of calls", "add `[lines.tapi]`"
         if value.hybrid is not None and value.driver != "sim":
             return "hybrid", "only a simulated line has its echo made", "remove it"
+        if value.faults is not None and value.driver != "sim":
+            return "faults", "only a simulated line has its faults made", "remove it"
         if value.control and value.driver != "sim":
             return "control", "only a simulated handset has a control socket", "remove it"
         return None

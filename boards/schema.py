@@ -95,7 +95,23 @@ def loads(schema: type[T], text: str, file: str = "configuration") -> T:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError((_syntax(text, file, str(error)),)) from None
-    reader = _Reader(file, locate(text))
+    return load_table(schema, document, file, locate(text))
+
+
+def load_table(
+    schema: type[T],
+    document: Mapping[str, Any],
+    file: str = "configuration",
+    lines: dict[Path, int] | None = None,
+) -> T:
+    """Check a table that has been read already, from TOML or JSON.
+
+    Args:
+        lines: where its parts stand in `file`.
+    Raises:
+        ConfigError: with every problem found.
+    """
+    reader = _Reader(file, lines or {})
     value = reader.table(schema, document, ())
     if reader.problems:
         raise ConfigError(tuple(sorted(reader.problems, key=lambda problem: problem.line)))
@@ -149,7 +165,8 @@ class _Reader:
         if check is not None:
             complaint = check(value)
             if complaint is not None:
-                self.wrong((*path, complaint[0]), complaint[1], complaint[2])
+                where = complaint[0] if isinstance(complaint[0], tuple) else complaint[:1]
+                self.wrong((*path, *where), complaint[1], complaint[2])
         return value
 
     def value(self, kind: Any, raw: Any, path: Path, one: Field[Any]) -> Any:

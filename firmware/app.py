@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import select
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from types import FrameType
 
 from boards.board import LineHardware
-from boards.schema import ConfigError
 from firmware import call_waiting_id, caller_id
 from firmware.announce import Announcer, local_time
 from firmware.assembly import (
     echo_canceller,
     gain_db,
-    hardware_of,
     hook_timing,
     make_agent,
     make_station,
 )
 from firmware.audio import AudioPath
-from firmware.config import Config, load_config
+from firmware.command import main as command_line
+from firmware.config import Config
 from firmware.legs import AudioCommand, FarDigit, LegEvent, PlaceCall
+from firmware.line_tester import LineTestConfig, LineTester
 from firmware.line_values import Audio, OpenLoop, Sound
-from firmware.log import set_up
 from firmware.memory import Memory, state_folder
 from firmware.menu import own_address, sentences
 from firmware.mixer import Mixer
@@ -38,7 +34,7 @@ from firmware.phone import Features, Note, Remember, Speak
 from firmware.prompts import clip
 from firmware.station import Command
 from firmware.tolerant import TolerantLine
-from firmware.ua.base import AgentError, MessagesWaiting, RegistrationChanged, UserAgent
+from firmware.ua.base import MessagesWaiting, RegistrationChanged, UserAgent
 from hal.caller_id.schemes import load_scheme
 from hal.countries import load_country
 from hal.drivers import open_line
@@ -52,14 +48,6 @@ _IDLE_TURN_MS = 40.0
 _BUSY_TURN_MS = 20.0
 _STOP_S = 3.0
 _MOST_FRAMES_A_TURN = 5
-
-EXAMPLES = """examples:
-  loopstart-ata --config ata.toml            run the device
-  loopstart-ata --config ata.toml --check    say what is wrong with the configuration, if anything
-  loopstart-ata --config ata.toml --debug    and show what goes over the wire
-
-SIGTERM and SIGINT end calls, remove this device's own registration, and exit with status 0.
-"""
 
 
 def monotonic_ms() -> float:
@@ -75,6 +63,7 @@ class Device:
         local: time at the telephone, for its display.
         memory: keeps what the owner sets; None: nothing outlives the device.
         echo: where echo is cancelled that the driver leaves; None: nowhere.
+        tester: tests the line while nobody calls; None: nobody does.
     """
 
     def __init__(
@@ -86,6 +75,7 @@ class Device:
         local: Callable[[], datetime | None] = local_time,
         memory: Memory | None = None,
         echo: EchoCanceller | None = None,
+        tester: LineTester | None = None,
     ) -> None:
         country = load_country(config.line.country)
         self._line = line
@@ -93,6 +83,7 @@ class Device:
         self._clock = clock
         scheme = load_scheme(config.line.caller_id or country.caller_id)
         self._memory = memory
+        self._tester = tester
         features = memory.load() if memory is not None else Features()
         self._station = make_station(config, country, scheme, line.capabilities, features)
         gain = gain_db(config.line, country, line.capabilities)
@@ -143,6 +134,7 @@ class Device:
         """Do all that is due now."""
         at_start, self._at_start = self._at_start, False
         for event in self._line.take_events():
+            self._keep_line("the hook moved")
             self._carry_out(self._station.line_event(event, at_start))
         self._run_audio()
         now_ms = self._clock()
@@ -159,7 +151,14 @@ class Device:
                 self._station.messages_wait(happened.waiting, now_ms)
             else:
                 self._leg_event(happened, now_ms)
+        if self._tester is not None:
+            self._tester.step(self._clock(), self._station.idle)
         self._show()
+
+    def _keep_line(self, why: str) -> None:
+        """What happens at the line goes before a test of it."""
+        if self._tester is not None and self._tester.running:
+            self._tester.abort(self._clock(), why)
 
     def _pause_s(self) -> float:
         now_ms = self._clock()
@@ -172,6 +171,7 @@ class Device:
             self._agent.deadline_ms,
             self._mixer.deadline_ms,
             self._close_loop_ms,
+            self._tester.deadline_ms if self._tester is not None else None,
         ]
         first = min(instant for instant in instants if instant is not None)
         return max(0.0, (first - now_ms) / 1000)
@@ -209,6 +209,8 @@ class Device:
 
     def _carry_out(self, commands: Iterable[Command]) -> None:
         for command in commands:
+            if not isinstance(command, Note | Remember):
+                self._keep_line("the telephone is needed")
             if isinstance(command, Note):
                 detail = {"leg": command.leg, "detail": command.detail}
                 _log.info(command.text, extra={key: one for key, one in detail.items() if one})
@@ -265,51 +267,37 @@ class Device:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command `loopstart-ata`."""
-    parser = argparse.ArgumentParser(
-        prog="loopstart-ata",
-        description="Analog telephone adapter: joins a telephone line to a SIP or IAX2 account.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", required=True, metavar="FILE", help="TOML configuration")
-    parser.add_argument("--check", action="store_true", help="only check the configuration")
-    parser.add_argument(
-        "--debug", action="store_true", help="log everything, and what goes over the wire"
-    )
-    options = parser.parse_args(arguments)
-    path = Path(options.config)
-    try:
-        config = load_config(path)
-        hardware = hardware_of(config, path.parent)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    if options.check:
-        print(f"{path}: the configuration is good")
-        return 0
-    if options.debug:
-        config = replace(config, log_level="debug")
-    set_up(config.log_level)
-    try:
-        return _run(config, hardware)
-    except (AgentError, LineFault) as error:
-        print(f"loopstart-ata: {error}", file=sys.stderr)
-        return 1
+    return command_line(arguments, _run)
 
 
 def _run(config: Config, hardware: LineHardware) -> int:
     timing = hook_timing(config.line, load_country(config.line.country))
-    line = TolerantLine(open_line(hardware, monotonic_ms, timing))
+    driver = open_line(hardware, monotonic_ms, timing)
+    line = TolerantLine(driver)
     try:
+        tester = None
+        if line.capabilities.measures_line:
+            tester = LineTester(driver, config.line_test, monotonic_ms())
+        elif config.line_test != LineTestConfig():
+            _log.warning("this port does not measure its line; [line_test] does nothing")
+
         memory = Memory(state_folder(config.state_dir), config.username)
         echo = echo_canceller(hardware, line.capabilities)
-        device = Device(config, line, make_agent(config), memory=memory, echo=echo)
+        device = Device(config, line, make_agent(config), memory=memory, echo=echo, tester=tester)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             device.stopping = True
 
+        def test(_signal: int, _frame: FrameType | None) -> None:
+            if tester is None:
+                _log.warning("this port does not measure its line")
+            else:
+                tester.ask(monotonic_ms())
+
+        signal.signal(signal.SIGUSR1, test)
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, stop)
         device.run()
     finally:
         line.close()

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from boards.board import LineHardware, load_board
+from boards.board import Board, LineHardware, load_board
+from boards.schema import ConfigError, Problem
 from firmware.call_waiting_id import CallWaitingIdMachine
 from firmware.caller_id import CallerIdMachine, first_ring_ms
 from firmware.codes import codes_of
-from firmware.config import Config, LineConfig
+from firmware.config import Config, LineConfig, LineEntry
 from firmware.dialplan import DialPlan
 from firmware.digitmap import DigitMap
 from firmware.hook import HookDetector, HookTimes
 from firmware.line import LineMachine
 from firmware.line_values import LineTimes
+from firmware.memory import state_folder
 from firmware.phone import Features, PhoneMachine, PhoneOptions, PhoneTimes
 from firmware.station import Station
 from firmware.ua.base import UserAgent
@@ -137,15 +140,60 @@ def echo_canceller(hardware: LineHardware, can: Capabilities) -> EchoCanceller |
     return EchoCanceller(hardware.echo_delay_ms)
 
 
-def hardware_of(config: Config, beside: Path) -> LineHardware:
-    """The board's first line, with the configuration's own handset socket if it names one.
+@dataclass(frozen=True, slots=True)
+class OneLine:
+    """A line of the device, as a process carries it."""
+
+    name: str
+    """Empty: the device has but one."""
+    config: Config
+    hardware: LineHardware
+
+
+def lines_of(config: Config, beside: Path) -> tuple[OneLine, ...]:
+    """Every line that is configured, with its port of the board.
+
+    A configuration's own handset socket goes before the board file's.
 
     Raises:
-        ConfigError: there is no such board, or its file is wrong.
+        ConfigError: there is no such board or port, or the board's file is wrong.
     """
-    hardware = load_board(config.board, beside).lines[0]
+    board = load_board(config.board, beside)
+    if not config.lines:
+        return (OneLine("", config, _own_socket(config, board.lines[0])),)
+    found: list[OneLine] = []
+    for index, entry in enumerate(config.lines):
+        own = config.of(entry.name)
+        state = str(state_folder(config.state_dir) / entry.name)
+        hardware = _port(board, config, index)
+        if any(hardware.name == one.hardware.name for one in found):
+            raise _wrong(index, entry, f"the line `{entry.name}` has a port that another has")
+        found.append(OneLine(entry.name, replace(own, state_dir=state), _own_socket(own, hardware)))
+    return tuple(found)
+
+
+def _port(board: Board, config: Config, index: int) -> LineHardware:
+    entry = config.lines[index]
+    names = [hardware.name for hardware in board.lines]
+    if entry.port:
+        if entry.port not in names:
+            what = f"the board `{board.name}` has no port `{entry.port}` for `{entry.name}`"
+            raise _wrong(index, entry, what, names)
+        return board.lines[names.index(entry.port)]
+    if index >= len(names):
+        what = f"the board `{board.name}` has {len(names)} port, none for `{entry.name}`"
+        raise _wrong(index, entry, what, names)
+    return board.lines[index]
+
+
+def _wrong(index: int, entry: LineEntry, what: str, names: Sequence[str] = ()) -> ConfigError:
+    remedy = f"give it one of {', '.join(names)}" if names else "give each line its own `port`"
+    return ConfigError((Problem("configuration", 1, f"lines[{index}].port", what, remedy),))
+
+
+def _own_socket(config: Config, hardware: LineHardware) -> LineHardware:
     if config.line.control:
-        hardware = replace(hardware, control=config.line.control)
+        return replace(hardware, control=config.line.control)
     return hardware
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path as FilePath
 from typing import Literal
 
 from boards.schema import ConfigError, load, setting
+from boards.tomllines import Path
 from firmware.codes import codes_of
 from firmware.line_config import LineConfig
+from firmware.line_tester import LineTestConfig
 
 Transport = Literal["udp", "tcp", "tls"]
 Codec = Literal["PCMU", "PCMA", "G722"]
@@ -22,6 +25,8 @@ _SERVER = re.compile(
 _DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 _IAX2_SERVER = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
 _IAX2_PORT = 4569
+_RTP_PORTS = 16
+"""A line takes so many from its `rtp_port` on: two a leg, and some that were not free."""
 _LONGEST_ELEMENT = 128
 """Of a name in IAX2: an information element has 255 octets, and a letter may take two."""
 
@@ -210,6 +215,31 @@ class Iax2Config:
         return None
 
 
+def _check_line_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", text):
+        return "is no name of 1 to 32 letters, digits, `-` and `_`"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class LineEntry:
+    """`[[lines]]`: one line of several, each with an account, and a process, of its own."""
+
+    name: str = setting(check=_check_line_name, remedy='write `name = "kitchen"`')
+    port: str = ""
+    """Name of the line in the board file; empty: the first entry has the first line, and so on."""
+    sip: SipConfig | None = None
+    iax2: Iax2Config | None = None
+    line: LineConfig = field(default_factory=LineConfig)
+    codes: dict[str, str] = field(default_factory=dict)
+    line_test: LineTestConfig = field(default_factory=LineTestConfig)
+
+    @staticmethod
+    def problem(value: LineEntry) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        return _problem(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """All of one device."""
@@ -224,19 +254,33 @@ class Config:
     """Service codes that differ from `codes.toml`; an empty one removes its service."""
     state_dir: str = ""
     """Folder of what outlives a restart; empty: the user's own for that."""
+    line_test: LineTestConfig = field(default_factory=LineTestConfig)
+
+    lines: tuple[LineEntry, ...] = ()
+    """Several lines, in place of [sip], [iax2] and [line]."""
 
     @staticmethod
-    def problem(value: Config) -> tuple[str, str, str] | None:
-        """What no annotation can say: key, what is wrong, remedy."""
-        if value.sip is not None and value.iax2 is not None:
-            return "iax2", "a device speaks SIP or IAX2, not both", "remove [sip] or [iax2]"
-        if value.sip is None and value.iax2 is None:
-            return "sip", "no account is named", "add a section [sip] or [iax2]"
-        try:
-            codes_of(value.codes)
-        except ValueError as error:
-            return "codes", str(error), "see `codes.toml` for the names and the usual codes"
-        return None
+    def problem(value: Config) -> tuple[str | Path, str, str] | None:
+        """What no annotation can say: key (or path of it), what is wrong, remedy."""
+        if not value.lines:
+            return _problem(value)
+        for section in ("sip", "iax2", "line", "codes", "line_test"):
+            if getattr(value, section) not in (None, {}, LineConfig(), LineTestConfig()):
+                what = "stands beside [[lines]], which have their own"
+                return section, what, f"make it [lines.{section}] under each [[lines]]"
+        return collision(value.lines)
+
+    def of(self, name: str) -> Config:
+        """One of several lines as if it were alone.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        entry = {one.name: one for one in self.lines}[name]
+        return replace(
+            self, sip=entry.sip, iax2=entry.iax2, line=entry.line, codes=entry.codes,
+            line_test=entry.line_test, lines=(),
+        )  # fmt: skip
 
     @property
     def username(self) -> str:
@@ -246,7 +290,49 @@ class Config:
         return account.username
 
 
-def load_config(path: Path | str) -> Config:
+def _problem(value: Config | LineEntry) -> tuple[str, str, str] | None:
+    if value.sip is not None and value.iax2 is not None:
+        return "iax2", "a device speaks SIP or IAX2, not both", "remove [sip] or [iax2]"
+    if value.sip is None and value.iax2 is None:
+        return "sip", "no account is named", "add a section [sip] or [iax2]"
+    try:
+        codes_of(value.codes)
+    except ValueError as error:
+        return "codes", str(error), "see `codes.toml` for the names and the usual codes"
+    return None
+
+
+def collision(lines: Sequence[LineEntry]) -> tuple[Path, str, str] | None:
+    """What two lines of one device cannot both have: path of the later one, what, remedy."""
+    taken: dict[tuple[str, object], str] = {}
+    for index, entry in enumerate(lines):
+        for path, thing in _things(entry):
+            if thing in taken:
+                what = f"is that of the line `{taken[thing]}`, too"
+                return ("lines", index, *path), what, "give each line its own"
+            taken[thing] = entry.name
+    return None
+
+
+def _things(entry: LineEntry) -> list[tuple[Path, tuple[str, object]]]:
+    """What one line has for itself: where it stands, and what it is."""
+    found: list[tuple[Path, tuple[str, object]]] = [(("name",), ("name", entry.name))]
+    if entry.port:
+        found.append((("port",), ("port", entry.port)))
+    if entry.line.control:
+        found.append((("line", "control"), ("socket", entry.line.control)))
+    if entry.sip is not None:
+        if entry.sip.port:
+            found.append((("sip", "port"), ("UDP", entry.sip.port)))
+        first = entry.sip.rtp_port
+        spans = range(first, first + _RTP_PORTS) if first else ()
+        found += [(("sip", "rtp_port"), ("UDP", port)) for port in spans]
+    if entry.iax2 is not None and entry.iax2.port:
+        found.append((("iax2", "port"), ("UDP", entry.iax2.port)))
+    return found
+
+
+def load_config(path: FilePath | str) -> Config:
     """Read and check a configuration.
 
     Raises:
@@ -256,6 +342,6 @@ def load_config(path: Path | str) -> Config:
 
 
 __all__ = [
-    "Config", "ConfigError", "Iax2Config", "Iax2Server", "LineConfig", "Server", "SipConfig",
-    "load_config", "parse_iax2_server", "parse_server",
+    "Config", "ConfigError", "Iax2Config", "Iax2Server", "LineConfig", "LineEntry", "Server",
+    "SipConfig", "load_config", "parse_iax2_server", "parse_server",
 ]  # fmt: skip

@@ -10,7 +10,15 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class KeyValueFormatter(logging.Formatter):
-    """One line a record; what is passed as `extra` becomes `key=value`."""
+    """One line a record; what is passed as `extra` becomes `key=value`.
+
+    Args:
+        port: name of the line, for each record of a device that has several.
+    """
+
+    def __init__(self, port: str = "") -> None:
+        super().__init__()
+        self._port = port
 
     def format(self, record: logging.LogRecord) -> str:
         """Make the line."""
@@ -18,16 +26,18 @@ class KeyValueFormatter(logging.Formatter):
         fields = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         words = [f"{stamp}.{int(record.msecs):03d}Z", record.levelname.lower()]
         words.append(f"event={_quote(record.getMessage())}")
+        if self._port:
+            words.append(f"port={_quote(self._port)}")
         words += [f"{key}={_quote(str(value))}" for key, value in fields.items()]
         if record.exc_info:
             words.append(f"error={_quote(self.formatException(record.exc_info))}")
         return " ".join(words)
 
 
-def set_up(level: str) -> None:
-    """Send all logs to stderr."""
+def set_up(level: str, port: str = "") -> None:
+    """Send all logs to stderr; `port` names the line in each record."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(KeyValueFormatter())
+    handler.setFormatter(KeyValueFormatter(port))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 

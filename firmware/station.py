@@ -172,7 +172,7 @@ class Station:
         commands += self._run(deque(self.phone.handle_timer(now_ms)), now_ms)
         commands += self.announcer.handle_timer(now_ms)
         commands += self._show_waiting(now_ms)
-        lit = self.lamp.handle_timer(self._idle, now_ms)
+        lit = self.lamp.handle_timer(self.idle, now_ms)
         if lit is not None:
             commands += self.announcer.waiting(lit, now_ms)
         return commands
@@ -192,7 +192,7 @@ class Station:
         self.line.plan.speed_dials = frozenset(index for index, _ in features.speed_dials)
 
     @property
-    def _idle(self) -> bool:
+    def idle(self) -> bool:
         """Nothing goes on, and nothing begins: not even a receiver that is just being lifted."""
         return (
             self.line.state is State.ON_HOOK

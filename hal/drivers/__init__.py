@@ -33,7 +33,7 @@ def _open_sim(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:
     from hal.drivers.sim import SimLine
 
     hybrid = None if hardware.hybrid is None else Hybrid(hardware.hybrid)
-    return SimLine(clock, hardware.control, hardware.bounce_seed, hybrid)
+    return SimLine(clock, hardware.control, hardware.bounce_seed, hybrid, hardware.faults)
 
 
 def _open_dahdi(hardware: LineHardware, clock: Clock, timing: HookTiming) -> Line:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hal.drivers import si3210_regs as regs
 from hal.drivers.si3210_port import Si3210Port
 from hal.drivers.si3210_regs import Reg
+from hal.line_tests import Probe, Reach, Reading
 from hal.values import (
     SILENCE,
     Feed,
@@ -35,6 +36,17 @@ class LineMeasures:
     battery_v: float
 
 
+_REACH = Reach(
+    frozenset((Probe.OPEN, Probe.LOW, Probe.HIGH)),
+    least_ma=regs.LOOP_CURRENT_STEP_MA / 2,
+    lowest_v=regs.LOWEST_V,
+    highest_v=0.0,
+)
+"""It measures the loop that it feeds, and voltages below ground. What leaks to ground, and what
+ringing draws, are less than a step of its loop current [D]."""
+_MOST_STEPS = 0xFF
+
+
 class Si3210Line(Si3210Port):
     """`hal.line.Line` over a chip."""
 
@@ -54,6 +66,8 @@ class Si3210Line(Si3210Port):
         self._asked(self._look)
         if cadence == self._ringer.cadence or (cadence is not None and self._flowing):
             return
+        if self._probe is not None:
+            self.probe(None)
         if cadence is None:
             self._ringer.stop()
             self._asked(self._set_linefeed)
@@ -133,7 +147,7 @@ class Si3210Line(Si3210Port):
         self._transfer_until_ms = None
         self._feed = Feed.FORWARD
         if self._awake:
-            self._guarded(self._set_linefeed)
+            self._guarded(lambda: self._apply_probe(None))
         self._closed = True
         self._sound.stop()
         self._audio = False
@@ -156,6 +170,45 @@ class Si3210Line(Si3210Port):
             ring_v=-read(Reg.RING_VOLTAGE) * regs.BATTERY_STEP_V,
             battery_v=-read(Reg.BATTERY_VOLTAGE) * regs.BATTERY_STEP_V,
         )
+
+    # hal.line_tests.MeasuringLine
+
+    reach = _REACH
+
+    def probe(self, probe: Probe | None) -> None:
+        """See `hal.line_tests.MeasuringLine`."""
+        self._check_open()
+        self._check_awake()
+        if probe is not None and (self._ringer.cadence is not None or self._audio):
+            raise LineFault("a line that rings or carries a call is not tested; try again later")
+        if probe is not None and probe not in _REACH.probes:
+            raise LineFault(f"a Si3210 cannot bring its line into the state `{probe.value}`")
+        self._asked(lambda: self._apply_probe(probe))
+
+    def reading(self) -> Reading:
+        """See `hal.line_tests.MeasuringLine`."""
+        self._check_awake()
+        found: list[LineMeasures] = []
+        self._asked(lambda: found.append(self.measure()))
+        one = found[0]
+        flows = None if self._probe is Probe.OPEN else abs(one.loop_ma)
+        return Reading(_whole(one.tip_v), _whole(one.ring_v), flows)
+
+    def _apply_probe(self, probe: Probe | None) -> None:
+        ended = self._probe is not None and probe is None
+        self._probe = probe
+        usual = self._settings.loop_current_ma - regs.LEAST_LIMIT_MA
+        limit = {Probe.LOW: 0, Probe.HIGH: regs.MOST_LIMIT}.get(
+            probe or Probe.OPEN, usual // regs.LIMIT_STEP_MA
+        )
+        if probe is not None or ended:
+            self._chip.write(Reg.LOOP_CURRENT_LIMIT, limit)
+        self._set_linefeed()
+
+
+def _whole(volts: float) -> float:
+    """The end of the range is the end, whatever the step's rounding makes of it."""
+    return regs.LOWEST_V if volts <= -_MOST_STEPS * regs.BATTERY_STEP_V else volts
 
 
 def _signed(octet: int) -> int:

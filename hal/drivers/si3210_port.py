@@ -16,6 +16,7 @@ from hal.drivers.ringer import Ringer
 from hal.drivers.si3210_chip import Chip
 from hal.drivers.si3210_power import Calibration, power_up, restore
 from hal.drivers.si3210_regs import Linefeed, Reg
+from hal.line_tests import Probe
 from hal.values import (
     Capabilities,
     DtmfDigit,
@@ -94,6 +95,7 @@ class Si3210Port:
         self._ring_hz = 0
         self._flowing = False
         self._transfer_until_ms: float | None = None
+        self._probe: Probe | None = None
         self._audio = False
         self._closed = False
         self._calibration: Calibration = {}
@@ -148,6 +150,8 @@ class Si3210Port:
         chip = self._chip
         if self._interrupt is not None or self._settings.detect_dtmf:
             self._clear_interrupts(now_ms)
+        if self._probe is Probe.OPEN:
+            return  # what is not fed for a moment of a test shows no change of the hook
         flowing = bool(chip.read(Reg.LOOP_STATUS) & regs.LOOP_CLOSED)
         if flowing == self._flowing:
             return
@@ -188,7 +192,9 @@ class Si3210Port:
 
     def _set_linefeed(self) -> None:
         wanted = _FED[self._feed]
-        if self._ringer.voltage:
+        if self._probe is not None:
+            wanted = Linefeed.OPEN if self._probe is Probe.OPEN else Linefeed.FORWARD
+        elif self._ringer.voltage:
             wanted = Linefeed.RINGING
         elif self._transfer_until_ms is not None and not self._flowing:
             wanted = _TRANSMITTING.get(self._feed, wanted)
@@ -211,6 +217,7 @@ class Si3210Port:
         self._waking = None
         self._wake_pause_ms = _WAKE_FIRST_MS
         self._linefeed = Linefeed.FORWARD
+        self._probe = None
         self._ring_hz = 0
         self._set_linefeed()
         self._due_ms = self._clock()

@@ -112,6 +112,10 @@ BATTERY_STEP_V = 0.376
 LOOP_VOLTAGE_STEP_V = 1.5
 LOOP_CURRENT_STEP_MA = 1.27
 NEGATIVE = 0x40
+LOWEST_V = -95.88
+"""Of tip and ring; voltages above ground read as 0."""
+LEAST_LIMIT_MA, LIMIT_STEP_MA, MOST_LIMIT = 20, 3, 7
+"""LOOP_CURRENT_LIMIT counts steps above the least limit: 20 to 41 mA."""
 
 PCM_MODES = {"ulaw": 0x28, "alaw": 0x20, "linear": 0x3C}
 """Enabled; linear goes in transfers of 16 bits [D], the others are [W]'s."""

@@ -12,6 +12,8 @@ import math
 import os
 from collections.abc import Callable
 
+from boards.lines import FaultSettings
+from hal.drivers.faults import foreign, loop
 from hal.drivers.si3210_regs import Linefeed, Reg
 from hal.drivers.wire import Debounce, Wire
 from hal.values import Feed
@@ -48,7 +50,7 @@ _CONVERTER_RESULT = 0x07  # [W] takes 2 to 13 for sound
 _DEBOUNCE_MS = 12.5  # [D] LOOP_STATUS
 _RING_VRMS = 60
 _RING_HZ = {0x7EF0: 20, 0x7E6D: 25}  # [W]
-_LOOP_MA, _LOOP_V = 20, 8
+_LEAST_LIMIT_MA, _LIMIT_STEP_MA = 20, 3  # [D]
 _FEEDS = {
     Linefeed.OPEN: Feed.OPEN,
     Linefeed.REVERSE: Feed.REVERSED,
@@ -73,6 +75,8 @@ class Si3210Sim:
         self.broken_bus = False
         self.garbled = False
         """Long wires: an indirect register holds another word than was written."""
+        self.faults = FaultSettings()
+        """Of the line, as far as the chip can tell."""
         self.fd = 71
         self.accesses = 0
         self._debounce = Debounce(self.wire, _DEBOUNCE_MS, self._closed)
@@ -298,11 +302,19 @@ class Si3210Sim:
             return steps
         reverse = 0x40 if self.wire.feed is Feed.REVERSED else 0
         if self.wire.feed is Feed.OPEN:
-            return 0
+            return self._foreign(register)
+        limit_ma = _LEAST_LIMIT_MA + _LIMIT_STEP_MA * self.registers[Reg.LOOP_CURRENT_LIMIT]
+        volts, ma = loop(self.faults.tip_ring_ohm, self.wire.flowing, limit_ma)
         if register == Reg.LOOP_CURRENT:
-            return reverse | (round(_LOOP_MA / 1.27) if self.wire.flowing else 0)  # [D] step
-        volts = _LOOP_V if self.wire.flowing else 48
+            return reverse | round(ma / 1.27)  # [D] step
         if register == Reg.LOOP_VOLTAGE:
             return reverse | round(volts / 1.5)  # [D] step
         near_ground = (register == Reg.TIP_VOLTAGE) != bool(reverse)
         return round((2 if near_ground else 2 + volts) / 0.376)  # [D] step
+
+    def _foreign(self, register: int) -> int:
+        """Below ground a wire shows what it bears; above it, nothing [D]."""
+        if register not in (Reg.TIP_VOLTAGE, Reg.RING_VOLTAGE):
+            return 0
+        volts = foreign(self.faults, self.wire.now_ms)[register == Reg.RING_VOLTAGE]
+        return min(0xFF, round(max(0.0, -volts) / 0.376))  # [D] step

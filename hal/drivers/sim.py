@@ -6,8 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from boards.lines import FaultSettings
+from hal.drivers import faults as physics
 from hal.drivers.handset import Handset
 from hal.dsp.levels import level_dbm0, mix
+from hal.line_tests import Probe, Reach, Reading
 from hal.values import (
     FRAME_MS,
     SILENCE,
@@ -40,13 +43,15 @@ class SimLine:
     """`hal.line.Line` over a wire to a `Handset`.
 
     It debounces nothing, counts nothing and detects nothing: all that it does by itself is to feed
-    the loop either way or not at all, and to carry audio to a telephone that is on the hook.
+    the loop either way or not at all, to carry audio to a telephone that is on the hook, and to
+    measure the line, whose `faults` others may set.
 
     Args:
         clock: monotonic milliseconds.
         control: path of a UNIX socket through which others move the handset; empty for none.
         seed: of the bounce of the handset's contacts.
         hybrid: gives back to the mouthpiece of what goes to the ear; None: the line has no echo.
+        faults: what is wrong with the line; None: nothing.
     """
 
     def __init__(
@@ -55,13 +60,17 @@ class SimLine:
         control: str = "",
         seed: int = 1,
         hybrid: Hybrid | None = None,
+        faults: FaultSettings | None = None,
     ) -> None:
         self.capabilities = Capabilities(
             reverses_feed=True,
             opens_loop=True,
             transfers_on_hook=True,
             cancels_echo=hybrid is None,  # as good as: there is none
+            measures_line=True,
         )
+        self._faults = faults or FaultSettings()
+        self._probe: Probe | None = None
         self._clock = clock
         self._hybrid = hybrid
         self.handset = Handset(seed)
@@ -78,6 +87,9 @@ class SimLine:
         self._mouth: deque[bytes] = deque(maxlen=_MOST_MOUTH_FRAMES)
         self._ear: deque[bytes] = deque(maxlen=_MOST_EAR_FRAMES)
         self._closed = False
+        if self._faults.off_hook:
+            self.handset.lift(clock())
+        self._sense(clock())
         self._control: ControlServer | None = None
         if control:
             from hal.drivers.sim_control import ControlServer
@@ -104,6 +116,7 @@ class SimLine:
         self.advance()
         if cadence == self._cadence:
             return
+        self._end_probe()
         if cadence is None:
             self._stop_ring(now_ms)
             return
@@ -176,12 +189,50 @@ class SimLine:
         """See `hal.line.Line`."""
         if self._closed:
             return
+        self._end_probe()
         self._stop_ring(self._clock())
         self._audio = False
         self._closed = True
         self.handset.stop_record()
         if self._control is not None:
             self._control.close()
+
+    # hal.line_tests.MeasuringLine
+
+    reach = Reach()
+    """It measures everything."""
+
+    @property
+    def faults(self) -> FaultSettings:
+        """What is wrong with the line now."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: FaultSettings) -> None:
+        self.advance()
+        self._faults = faults
+        self._sense(self._clock())
+
+    def probe(self, probe: Probe | None) -> None:
+        """See `hal.line_tests.MeasuringLine`."""
+        self._check_open()
+        if probe is not None and (self._cadence is not None or self._audio):
+            raise LineFault("a line that rings or carries a call is not tested; try again later")
+        self.advance()
+        self._probe = probe
+        self._sense(self._clock())
+
+    def reading(self) -> Reading:
+        """See `hal.line_tests.MeasuringLine`."""
+        self._check_open()
+        self.advance()
+        if self._probe is None:
+            raise LineFault("a line is measured in a state of the test; ask for one first")
+        return physics.reading(self.faults, self.handset.closed, self._probe, self._clock())
+
+    def _end_probe(self) -> None:
+        if self._probe is not None:
+            self.probe(None)
 
     # The wire
 
@@ -245,6 +296,7 @@ class SimLine:
             "line": self.status.state,
             "call": self.status.call,
             "tone": self.status.tone,
+            "probe": self._probe.value if self._probe is not None else "",
         }
 
     def _exchange(self, at_ms: float) -> None:
@@ -271,7 +323,14 @@ class SimLine:
             raise LineFault("the simulated line is closed; open it again")
 
     def _sense(self, at_ms: float) -> None:
-        flowing = self.handset.closed and self._feed is not Feed.OPEN
+        # What is not fed for a moment of a test shows no change of the hook.
+        fed = self._feed is not Feed.OPEN
+        if self._probe is not None:
+            fed = self._probe in (Probe.LOW, Probe.HIGH)
+            if not fed and self._flowing:
+                return
+        ma = physics.loop(self._faults.tip_ring_ohm, self.handset.closed, physics.LOW_MA)[1]
+        flowing = ma >= physics.HOOK_MA and fed
         if flowing == self._flowing:
             return
         self._flowing = flowing

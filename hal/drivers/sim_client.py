@@ -111,6 +111,10 @@ class HandsetClient:
         """Count rings anew."""
         self.ask({"do": "forget_rings"})
 
+    def faults(self, **faults: float) -> None:
+        """Spoil the line, by the names of `boards.lines.FaultSettings`; none: it is sound."""
+        self.ask({"do": "faults", **faults})
+
     def state(self) -> dict[str, Any]:
         """Hook, ringing, cadence, voltage, registration, states, level in the ear."""
         return self.ask({"do": "state"})

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from boards.lines import FaultSettings
+from boards.schema import ConfigError, load_table
 from hal.values import LineFault
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ class ControlServer:
         self._line = line
         self._clock = clock
         self._clients: list[_Client] = []
+        if _answers(path):
+            raise LineFault(
+                f"another program has the handset at {path}; end it, or name another socket"
+            )
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             if os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
@@ -167,6 +173,19 @@ class ControlServer:
         client.waits_for = (key, request.get("is", True), now_ms + timeout_ms)
 
 
+def _answers(path: str) -> bool:
+    """Whether a program listens there; one that was killed leaves a socket that answers nobody."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.setblocking(False)
+        try:
+            stream.connect(path)
+        except BlockingIOError:
+            pass  # so many ask that it cannot listen to all of them
+        except OSError:
+            return False
+    return True
+
+
 Action = Callable[["SimLine", Request, float], Request]
 
 
@@ -226,6 +245,16 @@ def _forget_rings(line: SimLine, request: Request, now_ms: float) -> Request:
     return {}
 
 
+def _faults(line: SimLine, request: Request, now_ms: float) -> Request:
+    """Whatever is not named is mended."""
+    asked = {key: value for key, value in request.items() if key != "do"}
+    try:
+        line.faults = load_table(FaultSettings, asked, "faults")
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return {}
+
+
 def _state(line: SimLine, request: Request, now_ms: float) -> Request:
     return line.state()
 
@@ -242,5 +271,6 @@ _ACTIONS: dict[str, Action] = {
     "record": _record,
     "stop_record": _stop_record,
     "forget_rings": _forget_rings,
+    "faults": _faults,
     "state": _state,
 }

@@ -342,7 +342,7 @@ class Directory:
         """The longest prefix of `number` (E.164) in the deck of one route, if it is offered."""
         if not self._refreshed_by_user:
             self.refresh()
-        return self._rates.find(route, number.removeprefix("+"))
+        return self._rates.find(route, number[1:])
 
     def _choose_rate(self, account: Account, route: Route, number: str) -> Rate | None:
         if Rule.ROUTE_CHOICE in self._rules_off:

@@ -24,8 +24,9 @@ _HEADER = struct.Struct("<5sIII")
 _NOT_OFFERED = -1
 _PADDING = "0" * MAX_DIGITS
 _SPAN = tuple(10 ** (MAX_DIGITS - length) for length in range(MAX_DIGITS + 1))
-_BEGINS = ((100_000, 100_000), (10_000, 0))
-"""So many beginnings are noted where there are at least so many pieces: fewer steps to a piece."""
+_BEGINS = ((100_000, 31), (0, 37))
+"""From so many pieces on, numbers that agree but for so many bits have one beginning, half a
+million or some seven thousand of them in all: fewer steps to a piece."""
 _LENGTH_BITS = 4
 _LENGTH = (1 << _LENGTH_BITS) - 1
 _MOST_PRICES = (1 << (32 - _LENGTH_BITS)) - 1
@@ -34,8 +35,6 @@ _REMEMBERED = 65_536
 are kept as often as they come."""
 PART_OCTETS = 1 << 19
 
-Told = tuple[Tariff, tuple[str, ...]] | tuple[()]
-"""What a price says: the tariff, and the names of carriers in order; empty: it is not offered."""
 Found = tuple[int, Tariff, tuple[str, ...]]
 """Length of the prefix, what it costs, and the names of carriers in order (empty: all)."""
 
@@ -47,7 +46,16 @@ class TooShort(LookupError):
 class RateIndex:
     """A packed deck. Made by `Builder` or `from_parts`; never changes."""
 
-    __slots__ = ("_begin", "_begins", "_entries", "_names", "_prices", "_starts", "_told")
+    __slots__ = (
+        "_begins",
+        "_carriers",
+        "_entries",
+        "_names",
+        "_prices",
+        "_shift",
+        "_starts",
+        "_tariffs",
+    )
 
     def __init__(self) -> None:
         """Empty; to be filled by those who make one."""
@@ -58,12 +66,14 @@ class RateIndex:
         """Three a price: a minute, connect fee, and in one first and further increment with the
         number of the list of names."""
         self._names: list[tuple[str, ...]] = []
-        self._begin = 10**MAX_DIGITS
-        """How many numbers have one beginning."""
+        self._shift = 50
+        """How many of a number's last bits its beginning lacks."""
         self._begins = array("I")
         """For each beginning, how many pieces start before it."""
-        self._told: list[Told | None] = []
+        self._tariffs: list[Tariff | None] = []
         """What was made of each price when it was first asked for."""
+        self._carriers: list[tuple[str, ...]] = []
+        """And the names of its carriers: a pair of the two would be one more object to fetch."""
 
     def __len__(self) -> int:
         """How many pieces there are."""
@@ -79,7 +89,7 @@ class RateIndex:
             number = int(digits) * _SPAN[len(digits)]
         except IndexError:
             number = int(digits[:MAX_DIGITS])
-        begins, begin = self._begins, number // self._begin
+        begins, begin = self._begins, number >> self._shift
         piece = bisect_right(self._starts, number, begins[begin], begins[begin + 1]) - 1
         if piece < 0:
             return None
@@ -90,36 +100,41 @@ class RateIndex:
         if length > len(digits):
             raise TooShort(digits)
         price = entry >> _LENGTH_BITS
-        told = self._told[price] if price < _REMEMBERED else None
-        if told is None:
-            told = self._tell(price)
-        return (length, told[0], told[1]) if told else None
+        try:
+            tariff = self._tariffs[price]
+        except IndexError:  # among so many that they are not remembered
+            tariff = None
+        if tariff is not None:
+            return length, tariff, self._carriers[price]
+        return self._tell(length, price)
 
-    def _tell(self, price: int) -> Told:
+    def _tell(self, length: int, price: int) -> Found | None:
         """What a price says, remembered: they are few, and asked for again and again."""
         per_minute, connect_fee, rest = self._prices[price * 3 - 3 : price * 3]
-        told: Told = ()
-        if per_minute != _NOT_OFFERED:
-            first_s, step_s = rest & 0xFFFF, rest >> 16 & 0xFFFF
-            tariff = Tariff(Money(per_minute), first_s, step_s, Money(connect_fee))
-            told = tariff, self._names[rest >> 32]
-        if price < _REMEMBERED:
-            self._told[price] = told
-        return told
+        if per_minute == _NOT_OFFERED:
+            return None
+        first_s, step_s = rest & 0xFFFF, rest >> 16 & 0xFFFF
+        tariff = Tariff(Money(per_minute), first_s, step_s, Money(connect_fee))
+        carriers = self._names[rest >> 32]
+        if price < len(self._tariffs):
+            self._tariffs[price], self._carriers[price] = tariff, carriers
+        return length, tariff, carriers
 
     def _open(self) -> RateIndex:
         """Note where each beginning begins; then it can be searched."""
         starts = self._starts
-        self._told = [None] * (min(len(self._prices) // 3 + 1, _REMEMBERED))
-        count = next(begins for begins, pieces in _BEGINS if len(starts) >= pieces)
-        size = self._begin = 10**MAX_DIGITS // count
+        remembered = min(len(self._prices) // 3 + 1, _REMEMBERED)
+        self._tariffs, self._carriers = [None] * remembered, [()] * remembered
+        shift = self._shift = next(bits for pieces, bits in _BEGINS if len(starts) >= pieces)
+        count = (10**MAX_DIGITS - 1 >> shift) + 1
         if len(starts) > count:
-            self._begins = array("I", (bisect_left(starts, n * size) for n in range(count + 1)))
+            found = (bisect_left(starts, n << shift) for n in range(count + 1))
+            self._begins = array("I", found)
             return self
         # Few pieces: one look at each costs less than a search for each beginning.
         begins = self._begins = array("I")
         for piece, start in enumerate(starts):
-            begins.extend(array("I", [piece]) * (start // size + 1 - len(begins)))
+            begins.extend(array("I", [piece]) * ((start >> shift) + 1 - len(begins)))
         begins.extend(array("I", [len(starts)]) * (count + 1 - len(begins)))
         return self
 

@@ -120,11 +120,13 @@ class Rates:
 
     def find(self, route: Route, digits: str) -> Rate | None:
         """What customers pay for a number (digits of E.164), if it is offered on that route."""
-        table = self._prices.get(route)
-        if table is None or not digits:
+        if not digits:
             return None
         try:
+            table = self._prices[route]
             found = table.look_up(digits)  # all calls come this way: one step less
+        except KeyError:  # no deck is in force
+            return None
         except TooShort:
             found = table.find_short(digits)
         if found is None:

@@ -10,6 +10,7 @@ from typing import Any
 from firmware.app import Device
 from firmware.config import Config, LineConfig, SipConfig
 from firmware.legs import LegCommand
+from firmware.line_tester import LineTestConfig, LineTester
 from firmware.memory import Memory
 from firmware.ua.base import AgentEvent, RegistrationChanged
 from hal.drivers.sim import SimLine
@@ -73,6 +74,7 @@ class Desk:
         memory: Memory | None = None,
         registered: bool = True,
         at_start: str = "on",
+        line_test: LineTestConfig | None = None,
         **line: Any,
     ) -> None:
         self.now_ms = 1_000.0
@@ -80,8 +82,9 @@ class Desk:
         self.agent = PaperAgent()
         sip = SipConfig("100001", "secret", ("127.0.0.1:5060",))
         config = Config(sip, LineConfig(**line), codes=codes or {})
+        tester = LineTester(self.line, line_test or LineTestConfig(), self.now_ms)
         self.device = Device(
-            config, self.line, self.agent, lambda: self.now_ms, lambda: NOON, memory
+            config, self.line, self.agent, lambda: self.now_ms, lambda: NOON, memory, tester=tester
         )
         self.ear: list[bytes] = []
         self._hear = self.line.handset.hear

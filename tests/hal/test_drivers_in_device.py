@@ -8,12 +8,14 @@ import pytest
 from firmware.app import Device
 from firmware.config import Config, LineConfig, SipConfig
 from firmware.legs import Alert, Answer, HangUp, LegAnswered, Offered, PlaceCall
+from firmware.line_tester import LineTestConfig, LineTester
 from firmware.tolerant import TolerantLine
 from firmware.ua.base import RegistrationChanged
 from hal.line import Line
+from hal.line_tests import TESTS, Verdict
 from tests.firmware.peer import Spectrum
 from tests.firmware.simulated import PaperAgent
-from tests.hal.rigs import HARDWARE_RIGS, WiredRig
+from tests.hal.rigs import HARDWARE_RIGS, WiredRig, lacks
 
 
 class Desk:
@@ -24,7 +26,10 @@ class Desk:
         self.agent = PaperAgent()
         config = Config(SipConfig("100001", "secret", ("127.0.0.1:5060",)), LineConfig())
         line: Line = TolerantLine(rig.line)
-        self.device = Device(config, line, self.agent, rig.clock)
+        self.tester = None
+        if line.capabilities.measures_line:
+            self.tester = LineTester(rig.line, LineTestConfig(at_start=True), rig.now_ms)
+        self.device = Device(config, line, self.agent, rig.clock, tester=self.tester)
         self.ear: list[bytes] = []
         hear = rig.handset.hear
 
@@ -115,3 +120,26 @@ def test_ten_seconds_of_talk_loses_next_to_nothing(desk: Desk) -> None:
         desk.run(20)
     assert len(desk.agent.spoken) - spoken == pytest.approx(500, abs=5)
     assert desk.ear[heard:].count(b"\x7c\x20" * 160) >= 490
+
+
+def test_a_line_is_tested_while_it_rests_and_works_afterwards(desk: Desk) -> None:
+    tester = desk.tester or lacks(desk.rig, "measures_line")
+    desk.run(9_900)
+    assert not tester.results
+    desk.run(2_000)
+    assert [one.test for one in tester.results] == list(TESTS)
+    assert all(one.verdict is not Verdict.FAIL for one in tester.results)
+    assert desk.rig.handset.rings == 0
+    desk.lift()
+    assert desk.heard(1_000).strongest(2) == pytest.approx([350, 440], abs=2)
+
+
+def test_a_lifted_receiver_goes_before_a_test_of_the_line(desk: Desk) -> None:
+    tester = desk.tester or lacks(desk.rig, "measures_line")
+    while not tester.running:
+        desk.run(20)
+    desk.run(150)
+    during = tester.running
+    desk.lift()
+    assert (during, tester.running, tester.results) == (True, False, ())
+    assert desk.heard(1_000).strongest(2) == pytest.approx([350, 440], abs=2)

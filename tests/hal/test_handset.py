@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from boards.lines import FaultSettings
 from hal.drivers.handset import Handset
 from hal.drivers.sim import SimLine
 from hal.drivers.sim_client import HandsetClient, HandsetError
@@ -138,3 +139,22 @@ def test_nonsense_is_answered_not_died_of(control: tuple[SimLine, str], line: by
 def test_a_socket_that_cannot_be_says_so(tmp_path: Path) -> None:
     with pytest.raises(LineFault, match="cannot be opened"):
         SimLine(lambda: 0.0, control=str(tmp_path / "none" / "h.sock"))
+
+
+def test_a_socket_that_another_program_has_is_left_to_it(control: tuple[SimLine, str]) -> None:
+    with pytest.raises(LineFault, match="another program has the handset"):
+        SimLine(lambda: 0.0, control=control[1])
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(control[1])
+
+
+def test_the_line_is_spoilt_and_mended_through_the_socket(control: tuple[SimLine, str]) -> None:
+    line, path = control
+    with HandsetClient(path) as handset:
+        handset.faults(tip_ground_ohm=9_000, ren=0)
+        assert line.faults.tip_ground_ohm == 9_000
+        handset.faults()
+        assert line.faults == FaultSettings()
+        for wrong in ({"tip_ground": 1.0}, {"ren": -1.0}):
+            with pytest.raises(HandsetError, match=next(iter(wrong))):
+                handset.faults(**wrong)

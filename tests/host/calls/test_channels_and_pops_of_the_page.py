@@ -182,16 +182,19 @@ def _called(world: World, north: Agent) -> tuple[int | None, str]:
     return side.outcome, str(world.cdrs()[-1]["reason"])
 
 
-def test_the_monthly_fee_is_debited_on_the_same_day_each_month(world: World) -> None:
+@pytest.mark.parametrize(("day", "days"), [(31, (28, 31, 30)), (12, (12, 12, 12))])
+def test_the_monthly_fee_is_debited_on_the_same_day_each_month(
+    world: World, day: int, days: tuple[int, ...]
+) -> None:
     """New York DID $0.85 per Month; your calls and other charges will be debited from that
     balance"""
     cast(world)
     world.did("")
-    ordered = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
+    ordered = datetime(2026, 1, day, 9, 0, tzinfo=UTC)
     now = Now(round(ordered.timestamp()) * 1000, 0)
     orders.order_did(world.conn, now, DID, "alice")
-    for month, day in enumerate((28, 31, 30), 1):
-        due = ordered.replace(month=1 + month, day=day)
+    for month, due_day in enumerate(days, 1):
+        due = ordered.replace(month=1 + month, day=due_day)
         before = Now(round(due.timestamp()) * 1000 - 1, 0)
         terms = orders.FeeTerms()
         assert not list(orders.run_fees(world.conn, before, terms, queue))

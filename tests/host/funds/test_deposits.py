@@ -81,6 +81,9 @@ def test_minimum_payment_via_bank_wire_is_100_usd(world: World) -> None:
 
 
 def test_currency_of_all_customers_is_usd(world: World) -> None:
+    opened(world, id="d2")
+    # As much as was asked for, but not of that money.
+    assert tell(world, paid(id="d2", payment="pi_2", currency="cad")) == "review"
     opened(world)
     assert tell(world, paid(0, currency="cad")) == "review"
     assert tell(world, paid(0, currency="cad")) == "repeated"

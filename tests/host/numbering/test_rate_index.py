@@ -54,15 +54,15 @@ def by_search(deck: dict[str, Price], number: str) -> Found | None:
 @given(
     decks,
     st.lists(numbers, min_size=1, max_size=20),
-    st.sampled_from([1, 10, 1_000, 10_000, 100_000]),
+    st.sampled_from([50, 46, 40, 37, 33]),
     st.sampled_from([0, 2, 65_536]),
 )
 @settings(max_examples=400, deadline=None)
 def test_the_longest_prefix_is_found_however_they_nest(
-    deck: dict[str, Price], dialled: list[str], begins: int, remembered: int
+    deck: dict[str, Price], dialled: list[str], bits: int, remembered: int
 ) -> None:
     with (
-        patch.object(rate_index, "_BEGINS", ((begins, 0),)),
+        patch.object(rate_index, "_BEGINS", ((0, bits),)),
         patch.object(rate_index, "_REMEMBERED", remembered),
     ):
         index = packed(deck)
