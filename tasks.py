@@ -24,7 +24,7 @@ WORKERS = str(min((os.cpu_count() or 2) + 1, 8))
 """Of the tests: telephones wait most of the time, so one more than there are cores."""
 INTEROP = (
     *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
-    *("espeak-ng", "postgresql", "cpio", "u-boot-tools", "libubootenv-tool"),
+    *("espeak-ng", "postgresql", "cpio", "u-boot-tools", "libubootenv-tool", "lrzsz"),
 )
 """Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
 PROGRAMS = {
@@ -39,6 +39,7 @@ PROGRAMS = {
     "cpio": "cpio",
     "u-boot-tools": "mkenvimage",
     "libubootenv-tool": "fw_printenv",
+    "lrzsz": "rb",
 }
 
 

@@ -6,11 +6,11 @@ import string
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from boards.environment import BLOCK_OCTETS
 from boards.schema import Check, setting
 
 Architecture = Literal["arm64", "amd64", "armhf", "mips"]
 """As Debian calls them."""
-STATE_BLOCK_OCTETS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Loader:
     """Receives a file by YMODEM."""
     crc: str = setting("crc32 {address:x} {octets:x}", check=_fits("address", "octets"))
     """Says `==> ` and a CRC-32."""
+    dump: str = setting("md.b {address:x} {octets:x}", check=_fits("address", "octets"))
+    """Shows octets of RAM, sixteen a line behind their address."""
     boot: str = "reset"
 
     @staticmethod
@@ -136,8 +138,8 @@ class Flash:
             what = f"{before} ends at {behind:#x}, the flash at {value.octets:#x}"
             return f"{before}.octets", what, "make the regions smaller"
         half = value.state.octets // 2
-        if half < STATE_BLOCK_OCTETS or half % value.erase_octets:
-            least = 2 * max(STATE_BLOCK_OCTETS, value.erase_octets)
+        if half < BLOCK_OCTETS or half % value.erase_octets:
+            least = 2 * max(BLOCK_OCTETS, value.erase_octets)
             what = "both blocks of the boot state must be erased on their own"
             return "state.octets", what, f"give it {least:#x} octets"
         if value.slot_a.octets != value.slot_b.octets:

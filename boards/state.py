@@ -16,6 +16,7 @@ from boards import environment
 Slot = Literal["a", "b"]
 Target = Literal["a", "b", "rescue"]
 
+STATE_OCTETS = environment.BLOCK_OCTETS
 TRIES = 3
 """Boots that a slot gets before it is given up, unless the system in it says that it is good."""
 MOST = 0xFFFFFFFF
@@ -41,8 +42,14 @@ class BootState:
 
     @property
     def idle(self) -> Slot:
-        """The slot that may be written."""
+        """The slot that does not boot next."""
         return _OTHER[self.slot]
+
+    @property
+    def spare(self) -> Slot:
+        """The slot that may be written: never the only one that has shown that it works."""
+        proved_is_idle = self.is_good(self.idle) and not self.is_good(self.slot)
+        return self.slot if proved_is_idle else self.idle
 
     def is_good(self, slot: Slot) -> bool:
         """Has the system in `slot` shown that it works?"""
@@ -124,13 +131,21 @@ def boot(state: BootState) -> tuple[Target, BootState | None]:
 
 
 def before_writing(state: BootState) -> BootState:
-    """To be written before the first octet of the idle slot changes: nothing falls back to it."""
-    return replace(state, good=state.good & ~_BITS[state.idle])
+    """To be written before the first octet of the spare slot changes: it cannot boot meanwhile."""
+    after = replace(state, good=state.good & ~_BITS[state.spare])
+    if state.spare == state.slot:
+        after = replace(after, slot=state.idle, tries=TRIES)
+    return after
 
 
 def to_be_tried(state: BootState) -> BootState:
-    """The idle slot is written and verified: it is booted once, and the present one if it fails."""
-    return replace(before_writing(state), slot=state.idle, tries=1)
+    """The spare slot is written and verified: it is booted, and the other one if that fails.
+
+    Once where the other one is good, else as often as any slot.
+    """
+    slot = state.spare
+    tries = 1 if state.is_good(_OTHER[slot]) else TRIES
+    return replace(before_writing(state), slot=slot, tries=tries)
 
 
 def marked_good(state: BootState, version: int, other_version: int | None) -> BootState:

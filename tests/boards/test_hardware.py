@@ -85,8 +85,8 @@ def test_leds_have_meanings() -> None:
 
 
 def laid_out(octets: int, laid: dict[str, Region]) -> Flash:
-    names = ("boot", "state", "rescue", "slot_a", "slot_b", "persistent")
-    return Flash(*(laid[name] for name in names), octets)
+    boot, state, rescue = laid["boot"], laid["state"], laid["rescue"]
+    return Flash(boot, state, rescue, laid["slot_a"], laid["slot_b"], laid["persistent"], octets)
 
 
 SIZES = st.integers(1, 40).map(lambda count: count * 512)

@@ -167,6 +167,28 @@ def test_a_slot_that_is_being_written_is_never_fallen_back_to() -> None:
     assert boot(broken)[0] == "rescue"
 
 
+def test_a_slot_that_was_written_and_not_booted_yet_is_written_again_not_the_good_one() -> None:
+    state = to_be_tried(marked_good(installed("a"), 5, None))
+    assert (state.slot, state.spare) == ("b", "b")
+    writing = before_writing(state)
+    assert boot(writing)[0] == "a", "meanwhile the good one boots"
+    assert writing.spare == "b"
+    assert to_be_tried(writing) == state
+
+
+@given(STATES)
+def test_the_only_good_slot_is_never_the_one_to_be_written(state: BootState) -> None:
+    if state.good in (1, 2):
+        assert not state.is_good(state.spare)
+        assert before_writing(state).good == state.good
+    elif state.good == 3:
+        assert state.spare == state.idle, "and of two good ones not the one in use"
+    target, _ = boot(before_writing(state))
+    assert target != state.spare
+    assert boot(to_be_tried(state))[0] == state.spare
+    assert before_writing(before_writing(state)) == before_writing(state)
+
+
 @given(STATES, NUMBERS, st.none() | NUMBERS)
 def test_the_floor_never_falls_nor_rises_above_either_slot(
     state: BootState, version: int, other: int | None
