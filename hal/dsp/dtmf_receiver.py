@@ -39,7 +39,7 @@ _PURE = 0.9
 steady voice of 235 Hz is an A: its second harmonic passes for dial tone, third and seventh stay."""
 _LOOKS_ON = 4
 """Looks in turn that make a digit: 40 ms always do, 20 ms never."""
-_LOOKS_OFF = 7
+_LOOKS_OFF = 8
 """Looks without it that end a digit: a gap of 20 ms has fewer, one of 40 ms has more."""
 _DIAL_TONE_BINS = range(5, 12)
 """250 to 550 Hz."""
