@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from hal.dsp import build_spandsp, build_speexdsp, codecs, data, dtmf, echo
+from hal.dsp.connect_tones import ConnectTone, ConnectToneDetector
 from hal.dsp.dtmf_receiver import DtmfReceiver
-from hal.values import SILENCE
+from hal.values import FRAME_SAMPLES, SILENCE
 
 _LOUD = b"\x00\x40\x00\xc0" * 80
 _CLIPPED = (b"\xff\x7f" * 4 + b"\x01\x80" * 4) * 20
@@ -51,7 +52,7 @@ def printed(capfd: pytest.CaptureFixture[str]) -> str:
 
 
 def use_spandsp() -> None:
-    """Send, receive, encode, decode, conceal, announce."""
+    """Send, receive, encode, decode, conceal, announce, know a fax machine."""
     sender, receiver = dtmf.DtmfSender(), DtmfReceiver()
     sender.send("15#")
     while (frame := sender.frame()) is not None:
@@ -67,6 +68,20 @@ def use_spandsp() -> None:
     concealer.lost()
     message = b"\x04\x01\x31"
     data.fsk(message + bytes([-sum(message) % 256]), "bell202", -13.5, 30, 30)
+    use_connect_tones()
+
+
+def use_connect_tones() -> None:
+    """Send and hear what begins a fax."""
+    ffi, lib = dtmf.library()
+    detector, block = ConnectToneDetector(), ffi.new("int16_t[]", FRAME_SAMPLES)
+    sender = lib.modem_connect_tones_tx_init(ffi.NULL, ConnectTone.ANS.value)
+    for _ in range(100):
+        lib.modem_connect_tones_tx(sender, block, FRAME_SAMPLES)
+        detector.hear(bytes(ffi.buffer(block)))
+    lib.modem_connect_tones_tx_free(sender)
+    for frame in (_LOUD, _CLIPPED, SILENCE):
+        detector.hear(frame)
 
 
 def use_speexdsp() -> None:
