@@ -267,7 +267,9 @@ class JitterBuffer(Generic[T]):
         due_ms = now_ms - self._fastest() - self._target
         if self._order[0] > due_ms:
             return False
-        while len(self._order) > 1 and self._order[0] < due_ms - 2 * self._frame_ms:
+        # Of a buffer of one length nothing is left out because those after it came faster.
+        slack_ms = self._settings.min_ms if self._settings.fixed else 2 * self._frame_ms
+        while len(self._order) > 1 and self._order[0] < due_ms - slack_ms:
             self._leave_out()  # came while nobody listened
         self._playing = True
         self._next = self._order[0]
