@@ -6,7 +6,6 @@ import logging
 import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import FrameType
@@ -22,6 +21,7 @@ from firmware.assembly import (
     make_station,
 )
 from firmware.audio import AudioPath
+from firmware.clock import monotonic_ms
 from firmware.command import main as command_line
 from firmware.config import Config
 from firmware.data_call import Became, DataCallWatch
@@ -50,11 +50,6 @@ _IDLE_TURN_MS = 40.0
 _BUSY_TURN_MS = 20.0
 _STOP_S = 3.0
 _MOST_FRAMES_A_TURN = 5
-
-
-def monotonic_ms() -> float:
-    """The clock of everything here."""
-    return time.monotonic_ns() / 1e6
 
 
 class Device:

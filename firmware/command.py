@@ -12,6 +12,7 @@ from pathlib import Path
 from boards.board import LineHardware
 from boards.schema import ConfigError
 from firmware.assembly import OneLine, lines_of
+from firmware.clock import monotonic_ms
 from firmware.config import Config, load_config
 from firmware.line_tester import Lifted, as_json, as_table, run_now, status_of
 from firmware.log import set_up
@@ -130,9 +131,9 @@ def line_test(one: OneLine, json: bool) -> int:
     """Test one line and print what was found; answers the exit status."""
     name = one.name or one.hardware.name
     try:
-        line = open_line(one.hardware, _monotonic_ms)
+        line = open_line(one.hardware, monotonic_ms)
         try:
-            results = run_now(line, _monotonic_ms, time.sleep)
+            results = run_now(line, monotonic_ms, time.sleep)
         finally:
             line.close()
     except (LineFault, Lifted) as error:
@@ -143,7 +144,3 @@ def line_test(one: OneLine, json: bool) -> int:
     else:
         print(as_table(name, results, sys.stdout.isatty()))
     return status_of(results)
-
-
-def _monotonic_ms() -> float:
-    return time.monotonic_ns() / 1e6

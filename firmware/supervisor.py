@@ -11,12 +11,12 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
+from firmware.clock import monotonic_ms
 from firmware.supervision import Kill, Order, Start, State, Supervision, Terminate
 
 _log = logging.getLogger("loopstart")
@@ -57,7 +57,7 @@ class Supervisor:
         before = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         handlers = {one: signal.signal(one, self._note) for one in _SIGNALS}
         try:
-            self._obey(self._supervision.start(_now_ms()))
+            self._obey(self._supervision.start(monotonic_ms()))
             while not self._supervision.done:
                 select.select((wake_read,), (), (), self._pause_s())
                 with suppress(BlockingIOError):
@@ -82,15 +82,15 @@ class Supervisor:
         self._reap()
         while self._signals:
             self._signal(self._signals.popleft())
-        self._obey(self._supervision.handle_timer(_now_ms()))
+        self._obey(self._supervision.handle_timer(monotonic_ms()))
 
     def _signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
             _log.info("stopping")
-            self._obey(self._supervision.stop(_now_ms()))
+            self._obey(self._supervision.stop(monotonic_ms()))
         elif number == signal.SIGHUP and self._good():
             _log.info("the configuration is read anew")
-            self._obey(self._supervision.restart(_now_ms()))
+            self._obey(self._supervision.restart(monotonic_ms()))
         elif number == signal.SIGUSR1:
             for process in self._processes.values():
                 process.send_signal(signal.SIGUSR1)
@@ -103,7 +103,7 @@ class Supervisor:
                 self._ended(name, status)
 
     def _ended(self, name: str, status: int) -> None:
-        now_ms = _now_ms()
+        now_ms = monotonic_ms()
         orders = self._supervision.ended(name, status, now_ms)
         state = self._supervision.state(name)
         what = {"port": name, "status": status}
@@ -146,7 +146,7 @@ class Supervisor:
         deadline_ms = self._supervision.deadline_ms
         if deadline_ms is None:
             return _LONGEST_PAUSE_S
-        return min(_LONGEST_PAUSE_S, max(0.0, (deadline_ms - _now_ms()) / 1000))
+        return min(_LONGEST_PAUSE_S, max(0.0, (deadline_ms - monotonic_ms()) / 1000))
 
 
 def end_with_parent() -> None:
@@ -158,7 +158,3 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         sys.exit(1)  # it went before we asked
-
-
-def _now_ms() -> float:
-    return time.monotonic_ns() / 1e6

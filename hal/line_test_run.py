@@ -52,14 +52,15 @@ class LineTestRun:
                 # By the plan: what comes late by a little moves none of those that follow.
                 self.deadline_ms = max(now_ms, self.deadline_ms + self._sample_ms)
                 return
-            if self._bears_voltage():
+            if self._foreign()[1]:
                 self._todo.clear()
         self._next(now_ms)
 
-    def _bears_voltage(self) -> bool:
+    def _foreign(self) -> tuple[tuple[Result, Result], bool]:
+        """What the voltages say, and whether one of them is too much."""
         measures = potentials(self._readings, self._reach)
         judged = judge_potentials(measures, self._reach)
-        return any(one.verdict is Verdict.FAIL for one in judged)
+        return judged, any(one.verdict is Verdict.FAIL for one in judged)
 
     def _next(self, now_ms: float) -> None:
         self.probe = self._todo.pop(0) if self._todo else None
@@ -68,9 +69,8 @@ class LineTestRun:
             self.results = self._judge()
 
     def _judge(self) -> tuple[Result, ...]:
-        measures = potentials(self._readings, self._reach)
-        judged = judge_potentials(measures, self._reach)
-        if any(one.verdict is Verdict.FAIL for one in judged):
+        judged, too_much = self._foreign()
+        if too_much:
             note = "not measured: there is foreign voltage on the line"
             rest = tuple(Result(one, Verdict.NOT_MEASURABLE, note=note) for one in TESTS[2:])
             return (*judged, *rest)

@@ -13,8 +13,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from firmware.app import Device, monotonic_ms
+from firmware.app import Device
 from firmware.assembly import make_agent
+from firmware.clock import monotonic_ms
 from firmware.config import load_config
 from firmware.log import set_up
 from hal.drivers.sim import SimLine
