@@ -16,7 +16,7 @@ from collections.abc import Callable
 WINDOW_S = 0.2
 BUSY_PER_S = 200
 """So many datagrams a second make batches worth their delay; half of it ends them."""
-BATCH = 128
+BATCH = 192
 """As many datagrams make a batch that is full: under load the ticks come closer together."""
 REST_S = 0.02
 """Between ticks that are further apart than this nobody else should wait for the next one."""

@@ -23,8 +23,9 @@ MAX_CONNECTIONS = 4_096
 IDLE_UNPROVEN_S = 32
 """A connection over which nobody has authenticated is closed after so long in silence."""
 BUFFER_OCTETS = 4 << 20
-MAX_DRAIN = 256
-"""Datagrams that are taken from one socket before others have their turn."""
+MAX_DRAIN = 1_024
+"""Datagrams that are taken from one socket before others have their turn: some batches, or what
+did not fit into one would wait behind each that follows."""
 MAX_QUEUED = 1 << 20
 """Octets that may wait for a peer that does not read; then its connection is dropped."""
 
