@@ -76,7 +76,7 @@ class SipSettings:
     session_expires_s: int = 1_800
     """RFC 4028; 0 switches session timers off."""
     min_se_s: int = 90
-    batch_ms: int = 80
+    batch_ms: int = 120
     """From some 200 datagrams a second on, over SIP and IAX2 together, they are taken in batches,
     at most so far apart, which halves their cost; 0: each at once, whatever the load."""
     ring_s: int = 180
@@ -164,6 +164,30 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvisioningSettings:
+    """Configuration and firmware for devices, at `/provision/<mac>` in the API's process."""
+
+    enabled: bool = True
+    address: str = ""
+    """Of a listener of its own, where devices come without a proxy; empty: none."""
+    port: int = 8_482
+    certificate: str = ""
+    """Path of a PEM certificate chain for that listener."""
+    key: str = ""
+    """Path of the PEM private key."""
+    plain_http: bool = False
+    """True lets devices ask without TLS: whoever listens then has their secrets."""
+    interval_s: int = 3_600
+    """Devices ask so often, and a random part of it later."""
+    firmware_dir: str = ""
+    """Folder of the images; empty: `firmware` beside the database, or where the default file would
+    stand if that is no file."""
+    public_key: str = ""
+    """Hexadecimal; images that are added have to be signed by its other half. Empty: by whomever
+    the devices trust."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeeSettings:
     """What happens to a DID whose monthly fee cannot be paid."""
 
@@ -195,6 +219,7 @@ class Settings:
     payments: PaymentSettings = field(default_factory=PaymentSettings)
     fees: FeeSettings = field(default_factory=FeeSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    provisioning: ProvisioningSettings = field(default_factory=ProvisioningSettings)
     control: str = ""
     """Path of the Unix socket by which operators reach live calls; empty: beside the database,
     or where the default file would stand if that is no file."""

@@ -23,12 +23,14 @@ from host.api.v2 import (
     decks,
     deposits,
     destinations,
+    devices,
     numbers,
     pop_mismatches,
     problems,
     returns,
 )
 from host.api.v2.operator import Given, Operator
+from host.devices.endpoint import Endpoint as Provision
 
 V1_PATH = "/api/v1/rest.php"
 V2 = "/api/v2"
@@ -48,6 +50,7 @@ _PARTS = (
     pop_mismatches,
     destinations,
     caller_filters,
+    devices,
 )
 
 figures = APIRouter(tags=["figures"])
@@ -95,6 +98,8 @@ def make_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.router.routes.append(Route(V1_PATH, Endpoint(services)))
+    if services.settings.provisioning.enabled:
+        app.router.routes += Provision(services).router.routes
     paths = [(compile_path("/metrics")[0], {"GET"})]
     for part in _PARTS:
         for route in part.router.routes:

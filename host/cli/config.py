@@ -45,6 +45,8 @@ _RANGES: dict[tuple[str, str], tuple[int, int]] = {
     ("mail", "port"): (1, 65_535),
     ("api", "port"): (1, 65_535),
     ("payments", "webhook_port"): (1, 65_535),
+    ("provisioning", "port"): (1, 65_535),
+    ("provisioning", "interval_s"): (60, 604_800),
     ("fees", "grace_days"): (0, 365),
     ("fees", "suspended_days"): (0, 365),
     ("fees", "poll_s"): (1, 86_400),
@@ -78,7 +80,7 @@ def load(path: Path | None) -> Settings:
         ConfigError: the file is not there, is no TOML, or says what cannot be.
     """
     if path is None:
-        return _with_control(replace(Settings(), database=str(default_database())))
+        return _with_places(replace(Settings(), database=str(default_database())))
     try:
         text = path.read_text("utf-8")
     except OSError as error:
@@ -143,8 +145,36 @@ def parse(text: str, path: Path) -> Settings:
             if listener.transport == "tls" and not os.access(file, os.R_OK):
                 fail(("listeners", index, name), f"{file} cannot be read: name a PEM file")
     control = str(base / settings.control) if settings.control else ""
-    settings = replace(settings, database=database, listeners=listeners, control=control)
-    return _with_control(settings)
+    given = settings.provisioning
+    provisioning = replace(
+        given,
+        certificate=str(base / given.certificate) if given.certificate else "",
+        key=str(base / given.key) if given.key else "",
+        firmware_dir=str(base / given.firmware_dir) if given.firmware_dir else "",
+    )
+    for name in ("certificate", "key"):
+        file = getattr(provisioning, name)
+        if file and not os.access(file, os.R_OK):
+            fail(("provisioning", name), f"{file} cannot be read: name a PEM file")
+    settings = replace(
+        settings,
+        database=database,
+        listeners=listeners,
+        control=control,
+        provisioning=provisioning,
+    )
+    return _with_places(settings)
+
+
+def _with_places(settings: Settings) -> Settings:
+    """Where things stand of which the file says nothing."""
+    settings = _with_control(settings)
+    if settings.provisioning.firmware_dir:
+        return settings
+    url = is_postgres(settings.database)
+    beside = default_database() if url else Path(settings.database)
+    provisioning = replace(settings.provisioning, firmware_dir=str(beside.with_name("firmware")))
+    return replace(settings, provisioning=provisioning)
 
 
 def _with_control(settings: Settings) -> Settings:
@@ -259,11 +289,22 @@ def _fault(settings: Settings, raw: dict[str, Any]) -> tuple[Path_, str] | None:
         ("payments", "webhook_address", settings.payments.webhook_address),
         ("api", "address", settings.api.address),
         *(("api", "proxies", proxy) for proxy in settings.api.proxies),
+        ("provisioning", "address", settings.provisioning.address or "127.0.0.1"),
     ):
         try:
             ipaddress.ip_address(address)
         except ValueError:
             return (section, name), "write an IP address, as in 127.0.0.1"
+    given = settings.provisioning
+    if bool(given.certificate) is not bool(given.key):
+        return ("provisioning", "certificate"), "TLS needs certificate and key, PEM files"
+    if given.address and not given.certificate and not given.plain_http:
+        return (
+            "provisioning",
+            "address",
+        ), "TLS needs certificate and key; or, knowing the risk, write plain_http = true"
+    if given.public_key and not re.fullmatch(r"[0-9a-fA-F]{64}", given.public_key):
+        return ("provisioning", "public_key"), "write the 64 hexadecimal digits of a public key"
     if not settings.host_id:
         return ("host_id",), "name this host: its open calls are found by it"
     for name in settings.sip.digest_algorithms:

@@ -15,6 +15,7 @@ from host.cli import (
     carriers,
     completion,
     destinations,
+    device,
     fees,
     funds,
     live,
@@ -78,6 +79,7 @@ app.add_typer(barred.emergency, name="emergency")
 app.add_typer(fees.fees, name="fees")
 app.add_typer(mail.threshold, name="threshold")
 app.add_typer(mail.mail, name="mail")
+app.add_typer(device.app, name="device")
 app.add_typer(store.store, name="store")
 
 

@@ -21,7 +21,7 @@ from psycopg.pq import TransactionStatus
 from host.store.connection import COMMITS_ARE_DURABLE, COMMITS_WAIT_FOR_NO_DISK, UTC_MS
 from host.store.sqlite import BUSY_TIMEOUT_MS, StoreError
 
-POSTGRES_SCHEMA = 6
+POSTGRES_SCHEMA = 7
 """The newest of host/store/migrations. Its numbers are PostgreSQL's own from 5, where it began."""
 CONNECT_TIMEOUT_S = 5
 _SCHEMA = Path(__file__).with_name("schema_postgres.sql")

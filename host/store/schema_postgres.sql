@@ -632,6 +632,50 @@ CREATE TRIGGER balance_fell AFTER UPDATE OF balance ON ledger_account FOR EACH R
 WHEN (NEW.balance < OLD.alert_below AND OLD.balance >= OLD.alert_below AND OLD.id > 0)
 EXECUTE FUNCTION balance_fell();
 
+-- Devices: their provisioning, and what they tell ----------------------------------------
+
+CREATE TABLE firmware (
+    sha256 TEXT COLLATE "C" PRIMARY KEY CHECK (length(sha256) = 64),    -- of the file, which bears it as name
+    board TEXT COLLATE "C" NOT NULL,
+    version BIGINT NOT NULL CHECK (version > 0),
+    label TEXT COLLATE "C" NOT NULL,
+    octets BIGINT NOT NULL CHECK (octets > 0),
+    added_utc_ms BIGINT NOT NULL,
+    UNIQUE (board, version)
+);
+
+CREATE TABLE device (
+    mac TEXT COLLATE "C" PRIMARY KEY CHECK (length(mac) = 12),      -- lower-case digits alone
+    board TEXT COLLATE "C" NOT NULL DEFAULT '',         -- empty: not known before it reports
+    account TEXT COLLATE "C" NOT NULL DEFAULT '',       -- user name that it registers as, for `device sync`
+    description TEXT COLLATE "C" NOT NULL DEFAULT '',
+    secret_digest TEXT COLLATE "C" NOT NULL DEFAULT '',     -- SHA-256 of its secret, which is random
+    once_digest TEXT COLLATE "C" NOT NULL DEFAULT '',       -- of one for one time's use; empty: none is out
+    once_until_utc_ms BIGINT NOT NULL DEFAULT 0,
+    config_schema BIGINT NOT NULL DEFAULT 0,
+    config TEXT COLLATE "C" NOT NULL DEFAULT '',        -- TOML; empty: it keeps its own
+    firmware TEXT COLLATE "C" REFERENCES firmware (sha256),     -- the wanted one; NULL: it keeps its own
+    added_utc_ms BIGINT NOT NULL,
+    seen_utc_ms BIGINT,                    -- from here on what it has said last
+    source TEXT COLLATE "C" NOT NULL DEFAULT '',
+    version BIGINT NOT NULL DEFAULT 0,
+    label TEXT COLLATE "C" NOT NULL DEFAULT '',
+    slot TEXT COLLATE "C" NOT NULL DEFAULT '',
+    config_sha256 TEXT COLLATE "C" NOT NULL DEFAULT '',
+    problems TEXT COLLATE "C" NOT NULL DEFAULT ''       -- a line each
+);
+CREATE INDEX device_firmware ON device (firmware);
+
+CREATE TABLE line_test (
+    mac TEXT COLLATE "C" NOT NULL REFERENCES device (mac) ON DELETE CASCADE,
+    line TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,                       -- the device's: what it sends twice is kept once
+    utc_ms BIGINT NOT NULL,
+    failed BIGINT NOT NULL CHECK (failed IN (0, 1)),
+    tests TEXT COLLATE "C" NOT NULL,                    -- JSON, as the device sent it and it was checked
+    PRIMARY KEY (mac, line, id)
+);
+
 -- Every change of configuration bumps the version ---------------------------------------
 
 CREATE FUNCTION config_grows() RETURNS trigger LANGUAGE plpgsql AS $$

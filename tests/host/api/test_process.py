@@ -88,5 +88,13 @@ def test_it_loads_nothing_of_telephony(tmp_path: Path) -> None:
     )
     loaded = set(ran.stdout.split())
     assert "host.api.app" in loaded
-    heavy = {"host.main", "host.sip", "host.iax2", "host.media", "firmware", "typer"}
+    heavy = {"host.main", "host.sip", "host.iax2", "host.media", "typer"}
     assert not loaded & heavy
+    # Of what travels to devices: their documents and images, no calls.
+    wire = {name for name in loaded if name.startswith("firmware.wire.")}
+    assert {name.split(".")[2] for name in wire} <= {
+        "ed25519", "errors", "image", "image_check", "provisioning", "sha512",
+    }  # fmt: skip
+    assert {name for name in loaded if name.startswith("firmware")} - wire <= {
+        "firmware", "firmware.wire",
+    }  # fmt: skip

@@ -15,6 +15,7 @@ import pytest
 from host.api import access
 from host.charging import ledger
 from host.charging.values import USD, Money, Now
+from host.devices import registry
 from host.funds import deposits
 from host.numbering import destinations, filters
 from host.numbering.destinations import Member
@@ -44,13 +45,14 @@ def server(tmp_path: Path) -> Iterator[tuple[ApiWorld, str]]:
     destinations.set_ring_group(api.conn, "alice", "desk", [Member("account:alice")])
     filters.set_caller_filter(api.conn, "alice", "+1976*", "sys:busy")
     deposits.open_deposit(api.conn, api.now(), "wire-1a2b3c4d", "wire", api.alice, Money(150 * USD))
+    registry.add(api.conn, api.now(), "02005e100001", account="alice")
     with api.serving() as address:
         yield api, address
     api.close()
 
 
 PARTS = (
-    ("accounts", "calls", "decks", "figures"),
+    ("accounts", "calls", "decks", "figures", "devices"),
     ("numbers", "POP mismatches", "caller filters"),
     ("destinations",),
     ("deposits",),
@@ -85,7 +87,7 @@ def test_the_description_has_every_operation_and_our_errors(server: tuple[ApiWor
     told: dict[str, Any] = httpx.get(f"{server[1]}/api/v2/openapi.json").json()
     operations = {(verb, path) for path, item in told["paths"].items() for verb in item}
     assert {("delete", "/api/v2/calls/{call_id}"), ("post", "/api/v2/decks")} <= operations
-    assert len(operations) == 66
+    assert len(operations) == 68
     assert "HTTPValidationError" not in str(told)
     for item in told["paths"].values():
         for operation in item.values():

@@ -1,0 +1,1 @@
+"""Devices: their secrets, configuration, firmware, and what they tell of themselves."""
