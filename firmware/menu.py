@@ -5,18 +5,25 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from firmware.prompts import PAUSE, words_of_address
+from firmware.prompts import PAUSE, words_of_address, words_of_amount
 
 _ANYWHERE = ("192.0.2.1", "2001:db8::1")
 """Documentation addresses (RFC 5737, RFC 3849): the way there is the way to everybody."""
 _PORT = 9
 
 
-def sentences(what: str, address: str, registered: bool) -> list[str]:
-    """The words of an answer of the menu: `all`, `address` or `registration`."""
+def sentences(what: str, address: str, registered: bool, balance: str = "") -> list[str]:
+    """The words of an answer of the menu: `all`, `address`, `registration` or `balance`.
+
+    `all` has no balance: who is asked for it answers later, and then it is said.
+
+    Args:
+        balance: units of money as `12.50`; empty: not known.
+    """
     parts = {
         "address": words_of_address(address),
         "registration": ["registered" if registered else "not_registered"],
+        "balance": ["balance", *(words_of_amount(balance) or ["not_known"])],
     }
     if what in parts:
         return parts[what]

@@ -57,6 +57,12 @@ def words_of_address(address: str) -> list[str]:
     return ["address", *(names.get(one, one) for one in plain)]
 
 
+def words_of_amount(amount: str) -> list[str]:
+    """How an amount of money, `-12.50`, is spoken: digit by digit."""
+    names = {".": "point", "-": "minus"}
+    return [names.get(one, one) for one in amount]
+
+
 @lru_cache(maxsize=1)
 def _sounds(language: str) -> dict[str, bytes]:
     lengths: dict[str, int] = tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))

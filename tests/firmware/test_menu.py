@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 import tomllib
 
 import numpy as np
 import pytest
 
+from firmware.balance import Balance
 from firmware.menu import own_address, sentences
 from firmware.prompts import FOLDER, clip, languages, words_of_address
 from tests.firmware.simulated import Desk
@@ -117,8 +120,94 @@ def test_its_own_address() -> None:
 
 
 def test_all_sounds_are_small_enough_to_be_carried() -> None:
-    assert sum(one.stat().st_size for one in FOLDER.glob("*.ulaw")) < 200_000
+    octets = sum(one.stat().st_size for one in FOLDER.glob("*.ulaw"))
+    assert octets < 3_000 * sum(len(words(language)) for language in languages())
     for language in languages():
         lengths = tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))
         assert list(lengths) == list(words(language)), "`tasks.py prompts` makes them anew"
         assert sum(lengths.values()) * 160 == (FOLDER / f"{language}.ulaw").stat().st_size
+
+
+class Told(Balance):
+    """Answers when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: "")
+        self.asked = 0
+        self.answer: str | None = None
+
+    def ask(self) -> None:
+        self.asked += 1
+
+    def take(self) -> str | None:
+        answer, self.answer = self.answer, None
+        return answer
+
+
+@needs_espeak
+@pytest.mark.parametrize(("balance", "words_of"), [("-12.05", "- 1 2 . 0 5"), ("", "not_known")])
+def test_the_menu_speaks_the_balance_once_it_is_known(balance: str, words_of: str) -> None:
+    told = Told()
+    desk = Desk(country="CA", balance=told)
+    known = spoken_anew("en")
+    desk.lift()
+    desk.press("***")
+    said = understood(desk.heard(12_000), known)
+    assert said[0] == "address"
+    assert said[-1] == "registered"
+    assert told.asked == 1
+    told.answer = balance
+    names = {".": "point", "-": "minus"}
+    wanted = ["balance", *(names.get(one, one) for one in words_of.split())]
+    assert understood(desk.heard(6_000), known) == wanted
+    desk.press("3")
+    assert understood(desk.heard(1_000), known) == []
+    assert told.asked == 2
+    told.answer = "7"
+    assert understood(desk.heard(3_000), known) == ["balance", "7"]
+
+
+@needs_espeak
+def test_a_balance_that_comes_after_the_menu_is_not_said() -> None:
+    told = Told()
+    desk = Desk(country="CA", balance=told)
+    desk.lift()
+    desk.press("***")
+    desk.put_back()
+    told.answer = "12.50"
+    desk.lift()
+    desk.heard(1_000)
+    assert desk.line.state()["tone"] == "dial"
+
+
+@needs_espeak
+def test_without_anybody_to_ask_the_balance_is_not_known() -> None:
+    desk = Desk(country="CA")
+    known = spoken_anew("en")
+    desk.lift()
+    desk.press("***")
+    desk.heard(12_000)
+    desk.press("3")
+    assert understood(desk.heard(3_000), known) == ["balance", "not_known"]
+
+
+def test_the_host_is_asked_once_at_a_time_and_its_faults_are_no_answer() -> None:
+    waiting, asked = threading.Event(), []
+
+    def fetch() -> str:
+        asked.append(1)
+        waiting.wait(10)
+        raise OSError("no way there")
+
+    balance = Balance(fetch)
+    balance.ask()
+    balance.ask()
+    assert balance.take() is None
+    waiting.set()
+    for _ in range(1_000):
+        answer = balance.take()
+        if answer is not None:
+            break
+        time.sleep(0.01)
+    assert answer == ""
+    assert asked == [1]
