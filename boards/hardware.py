@@ -37,6 +37,9 @@ def _fits(*names: str) -> Check:
     return check
 
 
+_FETCHED = ("address", "server", "name")
+
+
 @dataclass(frozen=True, slots=True)
 class Loader:
     """`[loader]`: how the boot loader is spoken to. Numbers in its commands are hexadecimal."""
@@ -58,6 +61,14 @@ class Loader:
     """Where it is read back to."""
     load: str = setting("loady {address:x}", check=_fits("address"))
     """Receives a file by YMODEM."""
+    fetch: str = setting("tftpboot {address:x} {server}:{name}", check=_fits(*_FETCHED))
+    """Fetches a file by TFTP."""
+    fetch_prepare: tuple[str, ...] = ("setenv tftpblocksize 1468", "setenv tftpwindowsize 16")
+    """Commands before the first is fetched."""
+    lease: tuple[str, ...] = ("setenv autoload no", "dhcp")
+    """Commands that get the board an address."""
+    address: tuple[str, ...] = ("setenv ipaddr {address}", "setenv netmask {mask}")
+    """Commands that give it one instead."""
     crc: str = setting("crc32 {address:x} {octets:x}", check=_fits("address", "octets"))
     """Says `==> ` and a CRC-32."""
     dump: str = setting("md.b {address:x} {octets:x}", check=_fits("address", "octets"))
@@ -69,6 +80,10 @@ class Loader:
         """What no annotation can say: key, what is wrong, remedy."""
         if not value.prompt.strip() or not value.countdown.strip() or not value.stop:
             return "prompt", "prompt, countdown and key must not be empty", "take them from a boot"
+        for command in value.address:
+            what = _fits("address", "mask")(command)
+            if what and "does not name" not in what:
+                return "address", what, "see boards/README.md"
         if abs(value.load_address - value.check_address) < 0x100000:
             what = "is within a megabyte of load_address"
             return "check_address", what, "pieces must not overlap there: choose another address"
@@ -103,6 +118,10 @@ class Flash:
     """Configuration and what the owner sets; no update writes it."""
     octets: int = setting(least=1)
     """Of the whole flash."""
+    mailbox: Region | None = None
+    """Through which a configuration goes to the system; without one it goes otherwise."""
+    device: str = "/dev/vda"
+    """Linux's name of it, on the board."""
     block_octets: int = setting(512, least=1)
     """The unit that the loader's commands count in."""
     erase_octets: int = setting(512, least=1)
@@ -155,6 +174,38 @@ def regions(flash: Flash) -> list[tuple[str, Region]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Boot:
+    """`[boot]`: how the boot script starts a kernel. Numbers in its commands are hexadecimal."""
+
+    start: tuple[str, ...] = ()
+    """Commands that start the kernel; they may name `{kernel:x}` and `{initramfs:x}`, where the
+    two were read to, and `{octets}`, how long the initramfs is."""
+    kernel_address: int = setting(0x44000000, least=0, most=0xFFFFFFFF)
+    initramfs_address: int = setting(0x43000000, least=0, most=0xFFFFFFFF)
+    watchdog: tuple[str, ...] = ()
+    """Commands that start the watchdog, so that a kernel which hangs is reset, too."""
+    feed: tuple[str, ...] = ()
+    """Commands of the system's shell that feed it, in place of a write to /dev/watchdog."""
+    held: tuple[str, ...] = ()
+    """Commands that are all true while the button is held."""
+    wait: str = ""
+    """A command before them that takes as long as a person needs to press it."""
+    shell: str = ""
+    """What the boot loader is told to start the system with a shell on its console, for once."""
+
+    @staticmethod
+    def problem(value: Boot) -> tuple[str, str, str] | None:
+        """What no annotation can say: key, what is wrong, remedy."""
+        for command in value.start:
+            try:
+                command.format(kernel=1, initramfs=1, octets=1)
+            except (ValueError, KeyError, IndexError):
+                what = f'"{command}" may name kernel, initramfs and octets in braces alone'
+                return "start", what, "write {{ and }} where U-Boot's own braces stand"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """`[kernel]`: Debian's package, what an initramfs must bring, and how it is started."""
 
@@ -170,6 +221,8 @@ class Root:
     suite: str = "bookworm"
     packages: tuple[str, ...] = ()
     """Debian's, with what they depend on."""
+    without: tuple[str, ...] = ()
+    """Of what they depend on, what the board has no use for: package management, say."""
     wheels: tuple[str, ...] = ()
     """Of Python, for the board's architecture."""
     to_be_built: tuple[str, ...] = ()

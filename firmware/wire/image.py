@@ -32,6 +32,7 @@ from firmware.wire.image_check import (
     NAME_OCTETS,
     PART_NAME_OCTETS,
     SIGNATURE_OCTETS,
+    head_octets,
 )
 
 PART = Struct(
@@ -49,6 +50,11 @@ HEADER = Struct(
     "label" / PaddedString(NAME_OCTETS, "ascii"),
     "parts" / Array(this.count, PART),
 )
+ALIGNED = 4096
+"""Parts of an image that boots begin at multiples of so many octets: it lies in a slot as it is,
+and boot loaders and block devices read whole blocks alone."""
+PAD = "pad"
+"""The part that fills up what is behind the signature."""
 UNSIGNED = bytes(SIGNATURE_OCTETS)
 """Stands where the signature of an image would that has none."""
 
@@ -121,3 +127,25 @@ def seal(header: Header, sign: Callable[[bytes], bytes] | None) -> bytes:
     signature = UNSIGNED if sign is None else sign(octets)
     assert len(signature) == SIGNATURE_OCTETS
     return octets + signature
+
+
+def assemble(
+    board: str,
+    version: int,
+    label: str,
+    parts: dict[str, bytes],
+    sign: Callable[[bytes], bytes] | None,
+) -> bytes:
+    """A whole image whose parts begin at multiples of `ALIGNED`, each filled up with zeros.
+
+    Args:
+        parts: by name, in their order; the part `PAD` is put before them.
+        sign: see `seal`.
+    Raises:
+        ValueError: see `Header.to_bytes`.
+    """
+    bodies = {PAD: bytes(-head_octets(len(parts) + 1) % ALIGNED)}
+    for name, octets in parts.items():
+        bodies[name] = octets + bytes(-len(octets) % ALIGNED)
+    described = tuple(part_of(name, [octets]) for name, octets in bodies.items())
+    return seal(Header(board, version, label, described), sign) + b"".join(bodies.values())

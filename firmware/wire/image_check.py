@@ -22,6 +22,12 @@ _NAMES = ">I32s32s"
 _PART = ">16sI32s"
 
 
+def head_octets(count: int) -> int:
+    """Octets of header and signature of an image with so many parts: what stands before them."""
+    fixed = _START_OCTETS + struct.calcsize(_NAMES) + SIGNATURE_OCTETS
+    return fixed + count * struct.calcsize(_PART)
+
+
 class ImageError(PeerError):
     """An image that is not taken. Its words say why, and what to do."""
 
@@ -102,6 +108,10 @@ class ImageCheck:
         """Has every part come in, and proved to be the right one?"""
         return bool(self.parts) and self._at == len(self.parts)
 
+    def again(self) -> "ImageCheck":
+        """One like this that has seen nothing yet: for what was written, when it is read back."""
+        return ImageCheck(self.wanted_board, self.floor, self._verify)
+
     def feed(self, octets: bytes) -> list[Piece]:
         """Take the next octets of the image; what is of its parts comes back.
 
@@ -169,9 +179,10 @@ class ImageCheck:
             )
         if not 1 <= count <= MAX_PARTS or zero:
             raise NotAnImage(f"the image says that it has {count} parts, 1 to {MAX_PARTS} can be")
-        length = _START_OCTETS + struct.calcsize(_NAMES) + count * struct.calcsize(_PART)
-        head, rest = self._gather(rest, length + SIGNATURE_OCTETS)
-        if len(head) < length + SIGNATURE_OCTETS:
+        whole = head_octets(count)
+        length = whole - SIGNATURE_OCTETS
+        head, rest = self._gather(rest, whole)
+        if len(head) < whole:
             return b""
         self._prove(head[:length], head[length:])
         self._read(head[_START_OCTETS:length], count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 
 from firmware.wire.ed25519 import verify
 from firmware.wire.sha512 import sha512
+from tests.micropython import COMMAND, needs_micropython
 
 ROOT = Path(__file__).parents[2]
 VECTORS = tomllib.loads((ROOT / "tests/vectors/ed25519.toml").read_text())["vectors"]
@@ -110,7 +110,7 @@ def test_sha_512_at_the_edges_of_a_block(length: int) -> None:
     assert sha512(b"l" * length) == hashlib.sha512(b"l" * length).digest()
 
 
-@pytest.mark.skipif(shutil.which("micropython") is None, reason="needs Debian's micropython")
+@needs_micropython
 def test_micropython_runs_it_too() -> None:
     public, message, signature = (one.hex() for one in octets(VECTORS[2]))
     program = (
@@ -119,5 +119,5 @@ def test_micropython_runs_it_too() -> None:
         f"given = [binascii.unhexlify(one) for one in ({public!r}, {message!r}, {signature!r})]\n"
         "print(verify(*given), verify(given[0], b'other', given[2]))\n"
     )
-    said = subprocess.run(["micropython", "-c", program], capture_output=True, text=True)
+    said = subprocess.run([COMMAND, "-c", program], capture_output=True, text=True)
     assert said.stdout.split() == ["True", "False"], said.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import tracemalloc
 from pathlib import Path
@@ -27,6 +26,7 @@ from firmware.wire.image_check import (
     Truncated,
     WrongBoard,
 )
+from tests.micropython import COMMAND, needs_micropython
 
 ROOT = Path(__file__).parents[2]
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -208,7 +208,7 @@ def test_forty_megabytes_are_not_held() -> None:
     assert peak < 400_000
 
 
-@pytest.mark.skipif(shutil.which("micropython") is None, reason="needs Debian's micropython")
+@needs_micropython
 def test_micropython_checks_an_image_too(tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(IMAGE)
@@ -230,5 +230,5 @@ def check(octets):
 good = open({str(image)!r}, "rb").read()
 print(check(good), check(good[:-1]), check(good[:-1] + b"x"), check(good[:30] + b"x" + good[31:]))
 """
-    said = subprocess.run(["micropython", "-c", program], capture_output=True, text=True)
+    said = subprocess.run([COMMAND, "-c", program], capture_output=True, text=True)
     assert said.stdout.split() == ["1048", "Truncated", "BadHash", "BadSignature"], said.stderr
