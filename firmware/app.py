@@ -21,11 +21,20 @@ from firmware.assembly import (
     make_station,
 )
 from firmware.audio import AudioPath
+from firmware.balance import Balance
 from firmware.clock import monotonic_ms
 from firmware.command import main as command_line
 from firmware.config import Config
 from firmware.data_call import Became, DataCallWatch
-from firmware.legs import AudioCommand, CarryData, FarDigit, LegEnded, LegEvent, PlaceCall
+from firmware.legs import (
+    AudioCommand,
+    CarryData,
+    FarDigit,
+    LegEnded,
+    LegEvent,
+    Offered,
+    PlaceCall,
+)
 from firmware.line_tester import LineTestConfig, LineTester
 from firmware.line_values import Audio, OpenLoop, Sound
 from firmware.memory import Memory, state_folder
@@ -34,6 +43,7 @@ from firmware.mixer import Mixer
 from firmware.phone import Features, Note, Remember, Speak
 from firmware.prompts import clip
 from firmware.station import Command
+from firmware.status import Notices
 from firmware.tolerant import TolerantLine
 from firmware.ua.base import MessagesWaiting, RegistrationChanged, UserAgent
 from hal.caller_id.schemes import load_scheme
@@ -61,6 +71,7 @@ class Device:
         memory: keeps what the owner sets; None: nothing outlives the device.
         echo: where echo is cancelled that the driver leaves; None: nowhere.
         tester: tests the line while nobody calls; None: nobody does.
+        balance: asks for what the voice menu says of it; None: it is not known.
     """
 
     def __init__(
@@ -73,6 +84,8 @@ class Device:
         memory: Memory | None = None,
         echo: EchoCanceller | None = None,
         tester: LineTester | None = None,
+        notices: Notices | None = None,
+        balance: Balance | None = None,
     ) -> None:
         country = load_country(config.line.country)
         self._line = line
@@ -81,6 +94,7 @@ class Device:
         scheme = load_scheme(config.line.caller_id or country.caller_id)
         self._memory = memory
         self._tester = tester
+        self._notices = notices
         features = memory.load() if memory is not None else Features()
         self._station = make_station(config, country, scheme, line.capabilities, features)
         gain = gain_db(config.line, country, line.capabilities)
@@ -94,12 +108,16 @@ class Device:
         self._bound = account.address if account is not None else ""
         self._language = config.line.language or country.language
         self._speaks = False
+        self._balance = balance
+        self._owes_balance = False
         self._audio_on = False
         self._close_loop_ms: float | None = None
         self._registered = False
         self._server = ""
         self._shown = LineStatus()
         self.stopping = False
+        self.stops_when_idle = False
+        """It ends as soon as nobody calls, and does not wait for a receiver that was forgotten."""
 
     @property
     def announces(self) -> bool:
@@ -149,10 +167,18 @@ class Device:
                 _log.info("messages", extra={"waiting": happened.waiting, "new": happened.new})
                 self._station.messages_wait(happened.waiting, now_ms)
             else:
+                if isinstance(happened, Offered) and self._tester is not None:
+                    self._station.phone.out_of_order = self._tester.alarm
                 self._leg_event(happened, now_ms)
+        if self._owes_balance and not self._audio.sending:
+            self._say_balance()
         if self._tester is not None:
             self._tester.step(self._clock(), self._station.idle)
         self._show()
+        if self._notices is not None:
+            self._notices.tell(self._registered, self._station.busy)
+        if self.stops_when_idle and not self._station.busy:
+            self.stopping = True
 
     def _keep_line(self, why: str) -> None:
         """What happens at the line goes before a test of it."""
@@ -199,6 +225,8 @@ class Device:
 
     def _note_registration(self, event: RegistrationChanged) -> None:
         self._registered, self._server = event.registered, event.server
+        if self._notices is not None and event.answered:
+            self._notices.answered(self._clock())
         say = _log.info if event.registered else _log.warning
         say(
             "registered" if event.registered else "not registered",
@@ -234,12 +262,13 @@ class Device:
             elif isinstance(command, Sound):
                 _log.debug("sound", extra={"tone": command.tone or "none"})
                 if self._speaks:
-                    self._speaks = False
+                    self._speaks = self._owes_balance = False
                     self._audio.send(b"")
                 self._audio.play(command.tone)
             elif isinstance(command, Audio):
                 _log.info("off-hook" if command.on else "on-hook")
                 self._audio_on = command.on
+                self._owes_balance = False
                 self._audio.reset()
                 self._line.audio(command.on)
                 if command.on:
@@ -269,8 +298,24 @@ class Device:
 
     def _speak(self, what: str) -> None:
         """Say something of the device to the ear, in place of what is said already."""
+        if self._balance is not None and what in ("all", "balance"):
+            self._balance.ask()
+            self._speaks = self._owes_balance = True
+            if what == "balance":
+                self._audio.send(b"")
+                return
         address = own_address(self._server, self._bound)
-        words = sentences(what, address, self._registered)
+        self._say(sentences(what, address, self._registered))
+
+    def _say_balance(self) -> None:
+        """Say it once it is known, behind what is said already."""
+        assert self._balance is not None, "who owes it has asked"
+        balance = self._balance.take()
+        if balance is not None:
+            self._owes_balance = False
+            self._say(sentences("balance", "", self._registered, balance))
+
+    def _say(self, words: list[str]) -> None:
         try:
             self._audio.send(clip(self._language, words))
             self._speaks = True
@@ -291,23 +336,37 @@ def main(arguments: list[str] | None = None) -> int:
     return command_line(arguments, _run)
 
 
-def _run(config: Config, hardware: LineHardware) -> int:
+def _run(config: Config, hardware: LineHardware, notices: Notices | None) -> int:
     timing = hook_timing(config.line, load_country(config.line.country))
     driver = open_line(hardware, monotonic_ms, timing)
     line = TolerantLine(driver)
     try:
         tester = None
         if line.capabilities.measures_line:
-            tester = LineTester(driver, config.line_test, monotonic_ms())
+            keep = notices.tests.keep if notices is not None else None
+            tester = LineTester(driver, config.line_test, monotonic_ms(), keep)
         elif config.line_test != LineTestConfig():
             _log.warning("this port does not measure its line; [line_test] does nothing")
 
         memory = Memory(state_folder(config.state_dir), config.username)
         echo = echo_canceller(hardware, line.capabilities)
-        device = Device(config, line, make_agent(config), memory=memory, echo=echo, tester=tester)
+        fetch = notices.balance if notices is not None else None
+        device = Device(
+            config,
+            line,
+            make_agent(config),
+            memory=memory,
+            echo=echo,
+            tester=tester,
+            balance=Balance(fetch) if fetch is not None else None,
+            notices=notices,
+        )
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             device.stopping = True
+
+        def stop_when_idle(_signal: int, _frame: FrameType | None) -> None:
+            device.stops_when_idle = True
 
         def test(_signal: int, _frame: FrameType | None) -> None:
             if tester is None:
@@ -316,12 +375,15 @@ def _run(config: Config, hardware: LineHardware) -> int:
                 tester.ask(monotonic_ms())
 
         signal.signal(signal.SIGUSR1, test)
+        signal.signal(signal.SIGUSR2, stop_when_idle)
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGHUP, stop)
         device.run()
     finally:
         line.close()
+        if notices is not None:
+            notices.close()
     return 0
 
 

@@ -14,6 +14,7 @@ NO_ANSWER = 19
 CALL_REJECTED = 21
 ANONYMITY_REJECTED = 24
 """Rejected for the called party's refusal of callers who withhold their number."""
+DESTINATION_OUT_OF_ORDER = 27
 NETWORK_OUT_OF_ORDER = 38
 NORMAL_UNSPECIFIED = 31
 CONGESTION = 34

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +17,12 @@ from firmware.clock import monotonic_ms
 from firmware.config import Config, load_config
 from firmware.line_tester import Lifted, as_json, as_table, run_now, status_of
 from firmware.log import set_up
+from firmware.priority import prefer_sound
+from firmware.status import Notices
 from firmware.supervisor import Supervisor, end_with_parent
 from firmware.ua.base import AgentError
+from firmware.update.migration import MigrationError, own_path
+from firmware.update.places import Places
 from hal.drivers import open_line
 from hal.values import LineFault
 
@@ -31,10 +36,11 @@ Several [[lines]] in the configuration run in a process each; one that ends is s
 SIGTERM and SIGINT end calls, remove this device's own registration, and exit with status 0.
 SIGHUP does the same for one line; several lines then start anew, by the configuration as it is.
 SIGUSR1 tests the line as soon as the telephone rests; the results are logged.
+SIGUSR2 ends the program when nobody calls; several lines each when nobody calls on it.
 A line test exits with 0 if it found no fault, 1 if it found one, 2 if it could not be made.
 """
 
-Run = Callable[[Config, LineHardware], int]
+Run = Callable[[Config, LineHardware, Notices | None], int]
 """Carries one line until it is told to stop; answers the exit status."""
 
 
@@ -61,10 +67,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None, run: Run) -> int:
     """Do what the command line says."""
     options = parser().parse_args(arguments)
-    path = Path(options.config)
     try:
+        path = own_path(Path(options.config))
         lines = _lines(path)
-    except ConfigError as error:
+    except (ConfigError, MigrationError) as error:
         print(error, file=sys.stderr)
         return 2
     if options.check:
@@ -87,17 +93,35 @@ def main(arguments: list[str] | None, run: Run) -> int:
     if options.supervised:
         end_with_parent()
     set_up(level, lines[0].name)
-    return _run_one(lines[0], level, run)
+    return _run_one(lines[0], level, run, _notices(path, lines[0], options.supervised))
+
+
+def _notices(path: Path, line: OneLine, supervised: bool) -> Notices | None:
+    """Where to tell how the line is, where the device is provisioned."""
+    whole = load_config(path)
+    if whole.provisioning is None:
+        return None
+    given, places = whole.provisioning, Places.of(whole.provisioning, whole.state_dir)
+    name = line.name or line.hardware.name
+    program = os.getppid() if supervised else os.getpid()
+
+    def balance() -> str:
+        from firmware.update.connecting import fetch_balance  # TLS: for those who ask alone
+
+        return fetch_balance(given, places)
+
+    return Notices(places.run, places.tests, name, program, balance)
 
 
 def _lines(path: Path) -> tuple[OneLine, ...]:
     return lines_of(load_config(path), path.parent)
 
 
-def _run_one(line: OneLine, level: str, run: Run) -> int:
+def _run_one(line: OneLine, level: str, run: Run, notices: Notices | None) -> int:
     config = replace(line.config, log_level="debug") if level == "debug" else line.config
+    prefer_sound()
     try:
-        return run(config, line.hardware)
+        return run(config, line.hardware, notices)
     except (AgentError, LineFault) as error:
         name = f"{line.name}: " if line.name else ""
         print(f"loopstart-ata: {name}{error}", file=sys.stderr)

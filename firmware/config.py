@@ -13,6 +13,8 @@ from boards.tomllines import Path
 from firmware.codes import codes_of
 from firmware.line_config import LineConfig
 from firmware.line_tester import LineTestConfig
+from firmware.update.places import ProvisioningConfig
+from firmware.wire.provisioning import CONFIG_SCHEMA
 
 Transport = Literal["udp", "tcp", "tls"]
 Codec = Literal["PCMU", "PCMA", "G722"]
@@ -258,10 +260,17 @@ class Config:
 
     lines: tuple[LineEntry, ...] = ()
     """Several lines, in place of [sip], [iax2] and [line]."""
+    provisioning: ProvisioningConfig | None = None
+    """None: this file and this program are all that there is."""
+    schema: int = setting(CONFIG_SCHEMA, least=1)
+    """Of this file; a program of a newer one migrates a copy (`firmware.update.migration`)."""
 
     @staticmethod
     def problem(value: Config) -> tuple[str | Path, str, str] | None:
         """What no annotation can say: key (or path of it), what is wrong, remedy."""
+        if value.schema != CONFIG_SCHEMA:
+            remedy = f"write `schema = {CONFIG_SCHEMA}`, or take a program that knows the other"
+            return "schema", f"is not {CONFIG_SCHEMA}, which this program knows", remedy
         if not value.lines:
             return _problem(value)
         for section in ("sip", "iax2", "line", "codes", "line_test"):

@@ -90,7 +90,7 @@ class LineConfig:
     fax: Literal["auto", "on", "off"] = "auto"
     """Calls become data calls by the tones of fax machines and modems, from their beginning, or
     never."""
-    fax_jitter_ms: int = setting(120, least=40, most=500)
+    fax_jitter_ms: int = setting(200, least=40, most=500)
     """So long every frame of a data call waits for late ones."""
     language: Literal["", "en", "fr", "es"] = ""
     """Of the voice menu; empty: as usual in the country, where it speaks that."""

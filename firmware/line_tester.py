@@ -22,6 +22,8 @@ _FIRST_MS = 10_000.0
 _BUSY_MS = 1_000.0
 """So often a line that was busy when its test was due is looked at again."""
 _HOUR_MS = 3_600_000.0
+_ALARM_MS = 60_000.0
+_FOREIGN = frozenset(("hazardous_potential", "foreign_emf"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +110,18 @@ class LineTester:
     Args:
         line: the driver's own: what it refuses ends the test.
         now_ms: monotonic milliseconds.
+        keep: is given the results, for the host; None: they are logged alone.
     """
 
-    def __init__(self, line: Line, config: LineTestConfig, now_ms: float) -> None:
+    def __init__(
+        self,
+        line: Line,
+        config: LineTestConfig,
+        now_ms: float,
+        keep: Callable[[Sequence[Result]], None] | None = None,
+    ) -> None:
         self._line = measuring(line)
+        self._keep = keep
         self._every_ms = config.every_h * _HOUR_MS
         self._run: LineTestRun | None = None
         self._due_ms: float | None = None
@@ -160,10 +170,25 @@ class LineTester:
             _log.warning("line test failed", extra={"detail": str(fault)})
             return
         if self._run.probe is None:
-            self.results = self._run.results
-            self._run = None
-            self._due_ms = now_ms + self._every_ms if self._every_ms else None
-            log_results(self.results)
+            self._end(self._run.results, now_ms)
+
+    def _end(self, results: tuple[Result, ...], now_ms: float) -> None:
+        """A test has come to its end. A line in alarm is tested until it is out of it; that it
+        still is, is no news."""
+        before = self.alarm
+        self.results, self._run = results, None
+        again_ms = _ALARM_MS if self.alarm else self._every_ms
+        self._due_ms = now_ms + again_ms if again_ms else None
+        if before and self.alarm:
+            return
+        log_results(results)
+        if self._keep is not None:
+            self._keep(results)
+
+    @property
+    def alarm(self) -> bool:
+        """The last test found voltage on the line that is not ours, and may be dangerous."""
+        return any(one.test in _FOREIGN and one.verdict is Verdict.FAIL for one in self.results)
 
     def abort(self, now_ms: float, why: str) -> None:
         """The telephone needs its line: it gets it now, and is tested later."""

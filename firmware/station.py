@@ -204,6 +204,14 @@ class Station:
             and self.hook.deadline_ms is None
         )
 
+    @property
+    def busy(self) -> bool:
+        """Somebody calls, or is about to. A receiver that nobody minds is no call."""
+        quiet = self.line.state in (State.ON_HOOK, State.HOWLER, State.PARKED)
+        phone = self.phone
+        legs = phone.leg or phone.held or phone.waiting or phone.joined or phone.pairs
+        return not quiet or bool(legs) or self.hook.deadline_ms is not None
+
     def _silence(self, now_ms: float) -> list[Command]:
         """End what is said to a receiver that is down."""
         if self.announcer.announces_waiting:

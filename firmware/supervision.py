@@ -87,6 +87,7 @@ class Supervision:
         self._lines = {name: _Line() for name in names}
         assert self._lines, "a device has a line"
         self.stopping = False
+        self._terminated = False
 
     def state(self, name: str) -> State:
         """Of one line."""
@@ -159,13 +160,18 @@ class Supervision:
 
     def stop(self, now_ms: float) -> list[Order]:
         """End everything. Asked twice, it ends no faster."""
-        if self.stopping:
+        if self._terminated:
             return []
+        self._terminated = True
+        self.end()
+        return self._terminate(now_ms)
+
+    def end(self) -> None:
+        """Start nothing more: the lines end by themselves, each when nobody calls."""
         self.stopping = True
         for line in self._lines.values():
             if line.state is State.WAITING:
                 line.state, line.due_ms = State.STOPPED, None
-        return self._terminate(now_ms)
 
     def restart(self, now_ms: float) -> list[Order]:
         """Start every line anew, the failed ones too: the configuration has changed."""

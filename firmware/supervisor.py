@@ -20,7 +20,9 @@ from firmware.clock import monotonic_ms
 from firmware.supervision import Kill, Order, Start, State, Supervision, Terminate
 
 _log = logging.getLogger("loopstart")
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
+_SIGNALS = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
 _NOT_STARTED = 127
 _LONGEST_PAUSE_S = 60.0
 _WAKE_OCTETS = 4_096
@@ -92,8 +94,15 @@ class Supervisor:
             _log.info("the configuration is read anew")
             self._obey(self._supervision.restart(monotonic_ms()))
         elif number == signal.SIGUSR1:
-            for process in self._processes.values():
-                process.send_signal(signal.SIGUSR1)
+            self._tell(signal.SIGUSR1)
+        elif number == signal.SIGUSR2:
+            _log.info("the lines end when nobody calls")
+            self._supervision.end()
+            self._tell(signal.SIGUSR2)
+
+    def _tell(self, number: signal.Signals) -> None:
+        for process in self._processes.values():
+            process.send_signal(number)
 
     def _reap(self) -> None:
         for name, process in list(self._processes.items()):

@@ -206,9 +206,10 @@ def key(phone: PhoneMachine, event: PhoneEvent, now_ms: float) -> Call:
 
 
 def menu_key(phone: PhoneMachine, event: PhoneEvent, now_ms: float) -> Call:
-    """1 says the address, 2 the registration, any other key all of it."""
+    """1 says the address, 2 the registration, 3 the balance, any other key all of it."""
     assert isinstance(event, KeyPressed), "the table says so"
-    phone.say(Speak({"1": "address", "2": "registration"}.get(event.digit, "all")))
+    said = {"1": "address", "2": "registration", "3": "balance"}
+    phone.say(Speak(said.get(event.digit, "all")))
     return Call.MENU
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from firmware.causes import (
     ANONYMITY_REJECTED,
+    DESTINATION_OUT_OF_ORDER,
     NO_ANSWER,
     NORMAL_CLEARING,
     USER_BUSY,
@@ -29,6 +30,9 @@ def screen(phone: PhoneMachine, event: Offered, now_ms: float) -> None:
     number = phone.caller(leg).digits(keep_plus=True)
     if number:  # a name cannot be called back by a telephone
         phone.remember(last_caller=number)
+    if phone.out_of_order and phone.state is Call.IDLE:
+        phone.say(HangUp(leg, DESTINATION_OUT_OF_ORDER), Note("refused: line in alarm", leg))
+        return
     called_back = now_ms < phone.callback_until_ms
     if not called_back:
         if features.anonymous_rejection and event.withheld:

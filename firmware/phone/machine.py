@@ -64,6 +64,8 @@ class PhoneMachine:
         """The feature that the next number is for."""
         self.recalls = Call.TALKING
         """What lifting the receiver leads to while it rings for a leg of its own."""
+        self.out_of_order = False
+        """There is a voltage on the line that may be dangerous: it does not ring."""
         self.callback_until_ms = 0.0
         self.due_ms: float | None = None
         """Deadline of the leg at hand."""

@@ -100,7 +100,7 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Speak:
-    """Say something of the device to the ear: `all`, `address` or `registration`."""
+    """Say something to the ear: `all`, `address`, `registration` or `balance`."""
 
     what: str
 

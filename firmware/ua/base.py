@@ -7,6 +7,11 @@ from typing import Protocol
 
 from firmware.legs import LegCommand, LegEvent
 
+_TIMED_OUT = 408
+"""What a user agent makes of no answer (RFC 3261, 8.1.3.1)."""
+_FAILURES = 500
+"""From here on it is the server's failure, or that of the way to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegistrationChanged:
@@ -18,6 +23,11 @@ class RegistrationChanged:
     status: int = 0
     """The protocol's answer, 0 for none."""
     text: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """The server itself has spoken: it is there, and is not only busy or restarting."""
+        return self.registered or (0 < self.status < _FAILURES and self.status != _TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True)

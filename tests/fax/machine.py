@@ -18,6 +18,7 @@ from firmware.assembly import make_agent
 from firmware.clock import monotonic_ms
 from firmware.config import load_config
 from firmware.log import set_up
+from firmware.priority import prefer_sound
 from hal.drivers.sim import SimLine
 from tests.fax.terminal import FaxTerminal
 
@@ -101,6 +102,7 @@ def main() -> int:
     options = parser.parse_args()
     config = load_config(options.config)
     set_up(config.log_level)
+    prefer_sound()
     line = SimLine(monotonic_ms, in_hand=_IN_HAND)
     machine = FaxMachine(line, options.number, options.pages)
     agent = make_agent(config)

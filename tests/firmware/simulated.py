@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from firmware.app import Device
+from firmware.balance import Balance
 from firmware.config import Config, LineConfig, SipConfig
 from firmware.legs import LegCommand
 from firmware.line_tester import LineTestConfig, LineTester
@@ -75,6 +76,7 @@ class Desk:
         registered: bool = True,
         at_start: str = "on",
         line_test: LineTestConfig | None = None,
+        balance: Balance | None = None,
         **line: Any,
     ) -> None:
         self.now_ms = 1_000.0
@@ -84,7 +86,14 @@ class Desk:
         config = Config(sip, LineConfig(**line), codes=codes or {})
         tester = LineTester(self.line, line_test or LineTestConfig(), self.now_ms)
         self.device = Device(
-            config, self.line, self.agent, lambda: self.now_ms, lambda: NOON, memory, tester=tester
+            config,
+            self.line,
+            self.agent,
+            lambda: self.now_ms,
+            lambda: NOON,
+            memory,
+            tester=tester,
+            balance=balance,
         )
         self.ear: list[bytes] = []
         self._hear = self.line.handset.hear

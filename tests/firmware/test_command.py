@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from firmware.app import main
 from firmware.config import ConfigError, load_config, parse_server
 from firmware.log import KeyValueFormatter
+from firmware.priority import NICE, prefer_sound
 
 EXAMPLE = Path(__file__).parents[2] / "firmware" / "example.toml"
 
@@ -98,6 +100,36 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert b"nothing else uses the port" in run.stderr
     assert b"Traceback" not in run.stderr
+
+
+def test_sound_goes_before_other_programs_where_that_is_allowed() -> None:
+    code = (
+        "import os; from firmware.priority import prefer_sound; "
+        "prefer_sound(); print(os.getpriority(os.PRIO_PROCESS, 0))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert int(told.stdout) == (min(ours, NICE) if os.geteuid() == 0 else ours)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may")
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="no autogroups here")
+def test_as_a_session_of_its_own_a_device_goes_before_other_sessions() -> None:
+    code = (
+        "from pathlib import Path; from firmware.priority import prefer_sound; "
+        "prefer_sound(); print(Path('/proc/self/autogroup').read_text())"
+    )
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+    assert told.stdout.split()[1:] == ["nice", str(NICE)]
+
+
+def test_without_leave_sound_goes_as_everything_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    prefer_sound()
 
 
 def test_what_peers_write_cannot_forge_log_lines() -> None:

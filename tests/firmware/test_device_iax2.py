@@ -535,6 +535,27 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
         peer.close()
 
 
+def test_an_emergency_call_is_tried_where_the_server_refuses_us(tmp_path: Path) -> None:
+    peer = Peer()
+    peer.registers = False
+    peer.behave["911"] = "answer"
+    with running(tmp_path, peer) as device:
+        time.sleep(0.5)  # off-hook at the start is a telephone that was left so
+        device.handset.off_hook()
+        time.sleep(0.5)
+        device.handset.dtmf("411", 60, 60)
+        device.handset.wait("tone", "reorder")
+        device.handset.on_hook()
+        device.handset.wait("line", "on_hook")
+        device.handset.off_hook()
+        time.sleep(0.5)
+        assert device.handset.state()["tone"] == "", "no dial tone without service"
+        device.handset.dtmf("911", 60, 60)
+        device.handset.wait("call", "talking")
+    assert not peer.of(iax2.Registering)
+    assert [one.call.new.called for one in peer.of(iax2.CallOffered)] == ["911"]
+
+
 def test_a_name_that_nobody_has_does_not_hold_anything_up(tmp_path: Path) -> None:
     peer = Peer()
     account = f'servers = ["nobody.invalid", "{peer.server}"]\n{FAST}'

@@ -1,0 +1,89 @@
+"""A board's flash as a block device or a file under Linux: slots, and the boot state."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from boards import state as states
+from boards.hardware import Flash as Layout
+from boards.hardware import Region
+from boards.state import BootState, Slot
+
+
+class Medium:
+    """`firmware.update.slots.Flash`, and the two blocks of the boot state.
+
+    Args:
+        path: of the block device, or of a file in its place.
+        layout: as the board file describes it.
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._layout = layout
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self._descriptor)
+
+    def room(self, slot: Slot) -> int:
+        """See `firmware.update.slots.Flash`."""
+        return self._region(slot).octets
+
+    def write(self, slot: Slot, offset: int, octets: bytes) -> None:
+        """See `firmware.update.slots.Flash`."""
+        region = self._region(slot)
+        assert 0 <= offset <= offset + len(octets) <= region.octets, "only the slot is written"
+        self._write(region.offset + offset, octets)
+
+    def read(self, slot: Slot, offset: int, octets: int) -> bytes:
+        """See `firmware.update.slots.Flash`."""
+        region = self._region(slot)
+        assert 0 <= offset <= offset + octets <= region.octets
+        return os.pread(self._descriptor, octets, region.offset + offset)
+
+    def flush(self) -> None:
+        """See `firmware.update.slots.Flash`; what is read after it comes from the medium, where
+        the system knows how."""
+        os.fsync(self._descriptor)
+        with suppress(OSError, AttributeError):
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    # --- the boot state ---
+
+    def state(self) -> BootState | None:
+        """The state that counts; None where neither block is valid."""
+        found = states.newest(*self._blocks())
+        return found[1] if found else None
+
+    def write_state(self, state: BootState) -> BootState:
+        """Overwrite the older block, durably; answers the state with its number.
+
+        Raises:
+            OSError: the medium refuses; the state is the old one or the new one.
+        """
+        index, block = states.next_write(*self._blocks(), state)
+        self._write(self._layout.state_blocks[index], block)
+        os.fsync(self._descriptor)
+        written = BootState.from_bytes(block)
+        assert written is not None
+        return written
+
+    def _blocks(self) -> tuple[bytes, bytes]:
+        first, second = (
+            os.pread(self._descriptor, states.STATE_OCTETS, at) for at in self._layout.state_blocks
+        )
+        return first, second
+
+    def _region(self, slot: Slot) -> Region:
+        return self._layout.slot_a if slot == "a" else self._layout.slot_b
+
+    def _write(self, offset: int, octets: bytes) -> None:
+        rest = memoryview(octets)
+        while rest:
+            written = os.pwrite(self._descriptor, rest, offset)
+            rest, offset = rest[written:], offset + written
