@@ -1,0 +1,152 @@
+"""What rescue asks Linux for, through MicroPython's `ffi`: there is no other program on the board.
+
+The numbers are those of the kernel's own headers (asm/unistd.h, linux/sockios.h, linux/if.h).
+"""
+
+import os
+import socket
+import struct
+import sys
+
+import ffi  # type: ignore[import-not-found]
+
+_LIBC = ffi.open("libc.so.6")
+_errno = _LIBC.func("p", "__errno_location", "")
+_mount = _LIBC.func("i", "mount", "sssLp")
+_open = _LIBC.func("i", "open", "si")
+_close = _LIBC.func("i", "close", "i")
+_ioctl = _LIBC.func("i", "ioctl", "iLp")
+_fsync = _LIBC.func("i", "fsync", "i")
+_sync = _LIBC.func("v", "sync", "")
+_reboot = _LIBC.func("i", "reboot", "i")
+_syscall = _LIBC.func("l", "syscall", "llsl")
+
+_FINIT_MODULE = {"aarch64": 273, "x86_64": 313}
+_RB_AUTOBOOT = 0x01234567
+_SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
+_SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
+_IFF_UP = 1
+_MOUNTS = (("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"))
+
+
+class SystemError_(Exception):
+    """Linux has refused."""
+
+
+def mount_all() -> None:
+    """/proc, /sys and /dev; one that is there already stays."""
+    for kind, folder in _MOUNTS:
+        _mount(kind, folder, kind, 0, None)
+
+
+def load_modules(listing: str, folder: str) -> list[str]:
+    """Load the modules that a file lists, in its order; answers those that would not load."""
+    number = _FINIT_MODULE.get(_machine())
+    refused = []
+    with open(listing) as file:
+        names = [line.strip() for line in file if line.strip()]
+    for name in names:
+        descriptor = _open(folder + "/" + name, 0)
+        if number is None or descriptor < 0 or _syscall(number, descriptor, "", 0) < 0:
+            refused.append(name)
+        if descriptor >= 0:
+            _close(descriptor)
+    return refused
+
+
+def _machine() -> str:
+    """As `uname -m` says it."""
+    with open("/proc/sys/kernel/arch") as file:
+        return file.read().strip()
+
+
+def restart() -> None:
+    """Write everything out and start the board anew; returns where that is not allowed."""
+    _sync()
+    _reboot(_RB_AUTOBOOT)
+
+
+def set_address(interface: str, address: str, bits: int) -> None:
+    """Give an interface an IPv4 address, and switch it on.
+
+    Raises:
+        SystemError_: there is no such interface, or it is not ours to change.
+    """
+    mask = struct.pack(">I", 0xFFFFFFFF << (32 - bits) & 0xFFFFFFFF)
+    octets = bytes(int(one) for one in address.split("."))
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        descriptor = sock.fileno()
+        for request, value in ((_SIOCSIFADDR, octets), (_SIOCSIFNETMASK, mask)):
+            _ask(descriptor, request, interface, struct.pack("<HH", 2, 0) + value)
+        flags = _ask(descriptor, _SIOCGIFFLAGS, interface, b"")
+        up = struct.pack("<H", struct.unpack("<H", flags[16:18])[0] | _IFF_UP)
+        _ask(descriptor, _SIOCSIFFLAGS, interface, up)
+    finally:
+        sock.close()
+
+
+def _ask(descriptor: int, request: int, interface: str, value: bytes) -> bytes:
+    """An ioctl on `struct ifreq`: the name in 16 octets, then the value."""
+    name = interface.encode()
+    asked = bytearray(name + bytes(16 - len(name)) + value + bytes(24 - len(value)))
+    if _ioctl(descriptor, request, asked) < 0:
+        raise SystemError_(f"the interface {interface} cannot be set up")
+    return bytes(asked)
+
+
+def interfaces() -> list[str]:
+    """Network interfaces but the loop, in their order."""
+    return sorted(name for name in os.listdir("/sys/class/net") if name != "lo")
+
+
+class Disk:
+    """The flash as a block device, or a file in its place."""
+
+    def __init__(self, path: str) -> None:
+        """
+        Raises:
+            OSError: it cannot be opened.
+        """
+        self._file = open(path, "r+b")  # noqa: SIM115 - it lives as long as the system
+
+    def read(self, offset: int, octets: int) -> bytes:
+        """That part of it.
+
+        Raises:
+            OSError: it refuses, or ends before.
+        """
+        self._file.seek(offset)
+        found = self._file.read(octets)
+        if len(found) != octets:
+            raise OSError(f"the flash ends at {offset + len(found)}")
+        return found
+
+    def write(self, offset: int, octets: bytes) -> None:
+        """Overwrite a part.
+
+        Raises:
+            OSError: it refuses.
+        """
+        self._file.seek(offset)
+        rest = memoryview(octets)
+        while rest:
+            count = self._file.write(rest)
+            if not count:
+                raise OSError("the flash takes no more")
+            rest = rest[count:]
+
+    def flush(self) -> None:
+        """What was written is on the medium when this returns.
+
+        Raises:
+            OSError: it refuses.
+        """
+        self._file.flush()
+        if _fsync(self._file.fileno()) < 0:
+            raise OSError("the flash does not keep what is written")
+
+
+def under_micropython() -> bool:
+    """Tests ask."""
+    return sys.implementation.name == "micropython"
