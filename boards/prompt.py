@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 
 from boards.hardware import Loader
 from boards.ymodem import YmodemSender
@@ -22,8 +23,22 @@ ECHO_S = 3.0
 ANSWER_S = 10.0
 FLASH_S = 60.0
 """Slow flash takes its time for a piece."""
+FETCH_S = 30.0
+"""A megabyte comes over a network within this, or the way there is too bad."""
+LEASE_S = 60.0
 TRIES = 4
 INTERRUPT = b"\x03"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How a board fetches files by TFTP."""
+
+    server: str
+    """Address of the computer that serves them."""
+    board: str = ""
+    """The board's own address; empty: by DHCP."""
+    mask: str = "255.255.255.0"
 
 
 class FlashFailed(Exception):
@@ -85,7 +100,8 @@ class Prompt:
         while wire.now < end:
             heard = heard or bool(wire.came)
             if countdown in wire.came:
-                wire.came.clear()
+                # What is behind it is kept: a key of ours that came early has stopped it already.
+                del wire.came[: wire.came.index(countdown) + len(countdown)]
                 wire.out += self._loader.stop.encode()
                 try:
                     yield from wire.until(self._prompt, ANSWER_S)
@@ -210,6 +226,41 @@ class Prompt:
         except Silent:
             wire.out += INTERRUPT
         return not sender.failure
+
+    def join(self, network: Network) -> Steps:
+        """Have the board in a network.
+
+        Raises:
+            FlashFailed: it gets no address.
+        """
+        for command in self._loader.fetch_prepare:
+            yield from self.command(command)
+        if network.board:
+            for form in self._loader.address:
+                yield from self.command(form.format(address=network.board, mask=network.mask))
+            return
+        for command in self._loader.lease:
+            yield from self._type(command)
+            try:
+                yield from self._wire.until(self._prompt, LEASE_S)
+            except Silent:
+                self._wire.out += INTERRUPT
+                raise FlashFailed(
+                    "the board gets no address by DHCP: see that its network cable is in, or give "
+                    "it an address with --address"
+                ) from None
+
+    def fetch(self, network: Network, name: str) -> Generator[None, None, bool]:
+        """Have a file in the board's RAM, at its load address; False if it has not arrived."""
+        address = self._loader.load_address
+        text = self._loader.fetch.format(address=address, server=network.server, name=name)
+        try:
+            yield from self._type(text)
+            said = yield from self._wire.until(self._prompt, FETCH_S)
+        except Silent:
+            self._wire.out += INTERRUPT
+            return False
+        return b"Bytes transferred" in said
 
     def boot(self) -> Steps:
         """Leave the prompt."""
