@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ WORKERS = str(min((os.cpu_count() or 2) + 1, 8))
 INTEROP = (
     *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
     *("espeak-ng", "postgresql", "cpio", "u-boot-tools", "libubootenv-tool", "lrzsz"),
+    *("mtools", "dosfstools", "atftpd", "qemu-system-arm", "u-boot-qemu"),
 )
 """Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
 PROGRAMS = {
@@ -40,6 +42,11 @@ PROGRAMS = {
     "u-boot-tools": "mkenvimage",
     "libubootenv-tool": "fw_printenv",
     "lrzsz": "rb",
+    "mtools": "mcopy",
+    "dosfstools": "fsck.vfat",
+    "qemu-system-arm": "qemu-system-aarch64",
+    "u-boot-qemu": "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
+    "atftpd": "atftpd",
 }
 
 
@@ -60,6 +67,35 @@ def fingerprint() -> str:
     return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
 
 
+def best_python(of_system: Path = Path("/usr/bin/python3")) -> str:
+    """The interpreter for `.venv`: `LOOPSTART_PYTHON`, or the one that runs this, or the system's.
+
+    A Python that was compiled by hand without `--enable-optimizations` (pyenv's are) takes up to a
+    third more processor for everything, so that the system's is taken in its place.
+    """
+    chosen = os.environ.get("LOOPSTART_PYTHON")
+    if chosen:
+        return chosen
+    built = str(sysconfig.get_config_var("CONFIG_ARGS") or "--enable-optimizations")
+    ours = Path(sys.executable).resolve()
+    if "--enable-optimizations" in built or ours == of_system.resolve() or not of_system.exists():
+        return sys.executable
+    # All that `.venv` needs: its version, pip's bundle, headers for what is compiled.
+    asked = (
+        "import ensurepip, os, sys, sysconfig as c; "
+        "h = os.path.join(c.get_path('include'), 'Python.h'); "
+        "sys.exit(sys.version_info < (3, 11) or not os.path.exists(h))"
+    )
+    answer = subprocess.run([of_system, "-c", asked], stderr=subprocess.DEVNULL, check=False)
+    return sys.executable if answer.returncode else str(of_system)
+
+
+def make_venv(interpreter: str) -> bool:
+    """Make `.venv` anew; False where this interpreter cannot."""
+    shutil.rmtree(VENV, ignore_errors=True)
+    return not subprocess.run([interpreter, "-m", "venv", str(VENV)], check=False).returncode
+
+
 def ensure_venv() -> None:
     """Make `.venv` with everything in it; at once when it is there already."""
     if STAMP.exists() and STAMP.read_text() == fingerprint() and PYTHON.exists():
@@ -67,10 +103,9 @@ def ensure_venv() -> None:
     if sys.version_info < (3, 11):
         fail(f"Python 3.11 or later is needed, this is {sys.version.split()[0]}")
     if not PYTHON.exists():
-        say("making .venv ...")
-        made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False)
-        if made.returncode:
-            shutil.rmtree(VENV, ignore_errors=True)
+        interpreter = best_python()
+        say(f"making .venv with {interpreter} ...")
+        if not make_venv(interpreter) and not make_venv(sys.executable):
             if not apt_install(("python3-venv",)):
                 fail("no virtual environment: run `sudo apt-get install python3-venv` first")
             subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
@@ -118,6 +153,16 @@ def ensure_clients() -> bool:
     return True
 
 
+def ensure_micropython() -> None:
+    """What rescue runs on, for the tests; nothing of it is installed."""
+    if (ROOT / ".cache" / "micropython" / "micropython").exists() or shutil.which("dpkg") is None:
+        return
+    say("getting MicroPython to try rescue on (once) ...")
+    done = subprocess.run([str(PYTHON), "-m", "boards.rescue.micropython"], cwd=ROOT, check=False)
+    if done.returncode:
+        say("the tests under MicroPython are skipped, for what it says above")
+
+
 def apt_install(packages: tuple[str, ...]) -> bool:
     """Install Debian packages if we may; True when they are there then."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -137,13 +182,18 @@ def has_library(name: str) -> bool:
     return any(next(Path(f).glob(f"**/{name}"), None) for f in folders)
 
 
+def has_program(name: str) -> bool:
+    """Is it there? What runs elsewhere, as a boot loader, has a path and is no program here."""
+    return shutil.which(name) is not None or Path(name).is_file()
+
+
 def ensure_debian(interop: bool) -> None:
     """Debian's packages: what the device needs, and what the tests talk to."""
     missing = tuple(package for package, library in NEEDED.items() if not has_library(library))
     if missing and not apt_install(missing):
         fail(f"the device needs libraries: run `sudo apt-get install {' '.join(missing)}`")
     if interop:
-        absent = tuple(p for p in INTEROP if shutil.which(PROGRAMS[p]) is None)
+        absent = tuple(p for p in INTEROP if not has_program(PROGRAMS[p]))
         if absent and not apt_install(absent):
             say(
                 "some interoperability tests will be skipped; to run them: "
@@ -199,6 +249,7 @@ def do_test(arguments: list[str]) -> None:
     ensure_debian(interop=True)
     ensure_bench()
     ensure_clients()
+    ensure_micropython()
     do_check([])
     python("-m", "pytest", "-n", WORKERS, "--dist", "loadfile", *arguments)
     if not arguments:
@@ -286,6 +337,75 @@ def do_keys(arguments: list[str]) -> None:
     python("-m", "boards.keys", *arguments)
 
 
+QEMU_TESTS = tuple(
+    f"tests/boards/test_{name}.py" for name in ("flash_real", "power_cuts", "chain", "boot_script")
+)
+
+
+def do_flash(arguments: list[str]) -> None:
+    """Put an image onto a board over its serial console, and see it register; see `--help`."""
+    python("-m", "boards.flash.command", *arguments)
+
+
+def do_console(arguments: list[str]) -> None:
+    """A terminal on a board's serial console; ctrl-] leaves it."""
+    python("-m", "boards.flash.console", *arguments)
+
+
+def do_ports(arguments: list[str]) -> None:
+    """List the serial ports of this computer; `--json` for one object a line."""
+    python("-m", "boards.flash.ports", *arguments)
+
+
+def do_provision(arguments: list[str]) -> None:
+    """Give a flashed board its configuration over its console; see `--help`."""
+    python("-m", "boards.flash.provision", *arguments)
+
+
+def do_diagnose(arguments: list[str]) -> None:
+    """Gather a board's logs and versions over its console, without secrets; see `--help`."""
+    python("-m", "boards.flash.diagnose", *arguments)
+
+
+def do_test_boards(arguments: list[str]) -> None:
+    """Flash boards in QEMU, cut their power, and see what they boot: some minutes."""
+    ensure_debian(interop=True)
+    os.environ.setdefault("LOOPSTART_CUTS", "1000")
+    os.environ.setdefault("LOOPSTART_REAL_CUTS", "10")
+    python("-m", "pytest", "-n", "0", "-s", *(arguments or QEMU_TESTS))
+
+
+def do_image(arguments: list[str]) -> None:
+    """Build a board's image: `--board B`; `--lock` takes the newest packages."""
+    absent = tuple(
+        package
+        for package, program in {"squashfs-tools": "mksquashfs", "dpkg": "dpkg"}.items()
+        if shutil.which(program) is None
+    )
+    if absent and not apt_install(absent):
+        fail(f"images need programs: run `sudo apt-get install {' '.join(absent)}`")
+    python("-m", "boards.image.command", *arguments)
+
+
+def do_test_image(arguments: list[str]) -> None:
+    """Build an image twice and compare, then boot it in QEMU: some minutes."""
+    absent = tuple(
+        package
+        for package, program in {
+            "squashfs-tools": "mksquashfs",
+            "qemu-system-arm": "qemu-system-aarch64",
+            "u-boot-qemu": "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
+        }.items()
+        if shutil.which(program) is None and not Path(program).exists()
+    )
+    if absent and not apt_install(absent):
+        fail(f"the tests need programs: run `sudo apt-get install {' '.join(absent)}`")
+    do_image(["--board", "qemu-arm64", "--unsigned"])
+    os.environ["LOOPSTART_IMAGE_TWICE"] = "1"
+    tests = ("tests/boards/test_image_twice.py", "tests/boards/test_system.py")
+    python("-m", "pytest", "-n", "0", *tests, *arguments)
+
+
 TASKS = {
     "demo": do_demo,
     "test": do_test,
@@ -301,6 +421,14 @@ TASKS = {
     "rules": do_rules,
     "prompts": do_prompts,
     "keys": do_keys,
+    "flash": do_flash,
+    "provision": do_provision,
+    "diagnose": do_diagnose,
+    "console": do_console,
+    "ports": do_ports,
+    "test-boards": do_test_boards,
+    "image": do_image,
+    "test-image": do_test_image,
 }
 
 try:
@@ -359,6 +487,114 @@ else:
         """Make the key that images are signed with, in a file outside the repository."""
         ensure_venv()
         do_keys([file] if file else [])
+
+    @task(
+        positional=["image"],
+        help={
+            "image": "The image's file.",
+            "board": "Its name, or the path of its file.",
+            "port": "/dev/ttyUSB0, or socket://host:port.",
+            "via": "serial or tftp: how the octets get there.",
+            "key": "The public key that the image has to be signed with: digits, or a file.",
+            "address": "Of the board, with tftp: 192.0.2.2/24; else by DHCP.",
+            "server": "Of this computer, with tftp, as the board sees it.",
+            "json": "One JSON object a line.",
+        },
+    )
+    def flash(
+        _context: Any,
+        image: str,
+        board: str,
+        port: str,
+        via: str = "serial",
+        key: str = "",
+        address: str = "",
+        server: str = "",
+        json: bool = False,
+    ) -> None:
+        """Put an image onto a board over its serial console, and see it register."""
+        named = {"--key": key, "--address": address, "--server": server}
+        more = [word for name, value in named.items() if value for word in (name, value)]
+        more += ["--json"] if json else []
+        ensure_venv()
+        do_flash(["--board", board, "--port", port, "--via", via, *more, image])
+
+    @task(
+        help={
+            "port": "/dev/ttyUSB0, or socket://host:port.",
+            "board": "Whose file says how fast the console is.",
+        }
+    )
+    def console(_context: Any, port: str, board: str = "") -> None:
+        """A terminal on a board's serial console; ctrl-] leaves it."""
+        ensure_venv()
+        do_console(["--port", port, *(["--board", board] if board else [])])
+
+    @task(
+        help={
+            "board": "Its name, or the path of its file.",
+            "port": "/dev/ttyUSB0, or socket://host:port.",
+            "config": "The file, as loopstart-ata takes it.",
+            "json": "One JSON object a line.",
+        }
+    )
+    def provision(_context: Any, board: str, port: str, config: str, json: bool = False) -> None:
+        """Give a flashed board its configuration over its console."""
+        ensure_venv()
+        arguments = ["--board", board, "--port", port, "--config", config]
+        do_provision([*arguments, *(["--json"] if json else [])])
+
+    @task(
+        help={
+            "board": "Its name, or the path of its file.",
+            "port": "/dev/ttyUSB0, or socket://host:port.",
+            "output": "A new file, in place of diagnose-BOARD.txt.",
+            "json": "One JSON object a line.",
+        }
+    )
+    def diagnose(
+        _context: Any, board: str, port: str, output: str = "", json: bool = False
+    ) -> None:
+        """Gather a board's logs and versions over its console, without secrets."""
+        ensure_venv()
+        arguments = ["--board", board, "--port", port]
+        arguments += ["--output", output] if output else []
+        do_diagnose([*arguments, *(["--json"] if json else [])])
+
+    @task(name="test-boards")
+    def boards_in_qemu(_context: Any) -> None:
+        """Flash boards in QEMU, cut their power, and see what they boot."""
+        ensure_venv()
+        do_test_boards([])
+
+    @task(help={"json": "One JSON object a port."})
+    def ports(_context: Any, json: bool = False) -> None:
+        """List the serial ports of this computer."""
+        ensure_venv()
+        do_ports(["--json"] if json else [])
+
+    @task(
+        help={
+            "board": "Its name, or the path of its file.",
+            "lock": "Make the lock file anew: the newest packages.",
+            "number": "The version: a number that grows.",
+            "label": "The version as people call it.",
+        }
+    )
+    def image(
+        _context: Any, board: str, lock: bool = False, number: int = 1, label: str = ""
+    ) -> None:
+        """Build a board's image from the packages that its lock file names."""
+        ensure_venv()
+        arguments = ["--board", board, "--version", str(number)]
+        arguments += ["--lock"] if lock else []
+        do_image(arguments + (["--label", label] if label else []))
+
+    @task(name="test-image")
+    def image_twice(_context: Any) -> None:
+        """Build an image twice and compare, then boot it in QEMU."""
+        ensure_venv()
+        do_test_image([])
 
     @task
     def asterisk(_context: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from boards.hardware import Architecture, Button, Console, Flash, Kernel, Led, Loader, Root
+from boards.hardware import Architecture, Boot, Button, Console, Flash, Kernel, Led, Loader, Root
 from boards.lines import LineHardware
 from boards.schema import ConfigError, Problem, load
 
@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 _NEEDED = {
     "flash": ("console", "loader", "architecture", "kernel", "root"),
     "loader": ("console", "flash"),
+    "boot": ("loader", "flash", "kernel"),
     "kernel": ("architecture",),
     "root": ("architecture", "kernel"),
 }
@@ -33,6 +34,7 @@ class Board:
     console: Console | None = None
     loader: Loader | None = None
     flash: Flash | None = None
+    boot: Boot | None = None
     kernel: Kernel | None = None
     root: Root | None = None
     leds: tuple[Led, ...] = ()

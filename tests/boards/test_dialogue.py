@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boards.board import load_board
-from boards.dialogue import FlashDialogue, Progress, Told, Write
+from boards.dialogue import FlashDialogue
 from boards.hardware import Flash, Loader, Region
+from boards.loader_run import Progress, Told, Write
 from boards.prompt import FlashFailed
 from boards.state import BootState, boot, installed, marked_good, newest, next_write
 from tests.boards.uboot import FakeBoard
@@ -152,6 +153,17 @@ def test_a_board_that_waits_at_its_prompt_need_not_be_switched_off() -> None:
     events = play(run, board, on=False)
     assert run.failure == ""
     assert not any("switch the board" in one.text for one in events if isinstance(one, Told))
+
+
+def test_a_key_that_stops_the_countdown_before_it_was_heard_of() -> None:
+    board, run = FakeBoard(used()), dialogue()
+    key = run.tick(0.0)
+    said = board.power_on(0.0) + board.feed(key, 0.0)
+    assert b"autoboot" in said
+    assert b"=> " in said
+    out = run.receive(said, 0.1)
+    assert run.take_events() == [Told("at the prompt of the boot loader")]
+    assert out.endswith(b"virtio scan")
 
 
 def test_a_board_that_is_off_is_asked_for() -> None:

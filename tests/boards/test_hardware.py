@@ -31,10 +31,11 @@ def test_the_flash_of_qemu_arm64_adds_up() -> None:
     assert flash is not None
     assert flash.state_blocks == (0x100 * 512, 0x108 * 512)
     in_order = sorted((region for _, region in regions(flash)), key=lambda one: one.offset)
-    head = flash.unused
-    assert in_order[1].offset == MIB, "the first megabyte is for the MBR and the state"
-    assert head == MIB - flash.state.octets
-    for before, behind in pairwise(in_order[1:]):
+    assert flash.mailbox is not None
+    assert in_order[:3] == [flash.state, flash.mailbox, flash.boot]
+    assert flash.boot.offset == MIB, "the first megabyte is for MBR, state and mailbox"
+    assert flash.unused == MIB - flash.state.octets - flash.mailbox.octets
+    for before, behind in pairwise(in_order[2:]):
         assert before.end == behind.offset
     assert in_order[-1].end == flash.octets
     assert min(flash.slot_a.octets, flash.slot_b.octets) >= 40 * MIB, "an image fits"

@@ -1,0 +1,99 @@
+"""`python3 tasks.py image`: builds the image of a board, or its lock file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from boards import keys
+from boards.board import HERE as BOARDS
+from boards.board import Board, load_board
+from boards.hardware import Kernel, Root
+from boards.image.build import Build
+from boards.image.lock import ImageBuildError, Lock, read
+from boards.image.sources import Apt, Pip, newest
+from boards.schema import ConfigError
+from firmware.wire.image import assemble
+
+CACHE = keys.REPOSITORY / ".cache"
+EXAMPLES = """examples:
+  python3 tasks.py image --board qemu-arm64 --version 2 --label 0.2.0
+  python3 tasks.py image --board qemu-arm64 --lock      take Debian's and PyPI's newest
+"""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Build; exit status 1 if that cannot be done, 2 if the command is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python3 tasks.py image",
+        description="Builds a board's image from the packages that its lock file names.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--board", required=True, help="its name, or the path of its file")
+    parser.add_argument("--lock", action="store_true", help="make the lock file anew, no image")
+    parser.add_argument("--version", type=int, default=1, help="a number that grows; default 1")
+    parser.add_argument("--label", default="", help="the version as people call it")
+    parser.add_argument("--key", type=Path, help="signing key; default: that of `keys`")
+    parser.add_argument("--unsigned", action="store_true", help="no signature: boards refuse it")
+    parser.add_argument("--output", type=Path, help="default: .cache/BOARD-VERSION.img")
+    parser.add_argument("--work", type=Path, help="folder to build in; default: .cache/build")
+    given = parser.parse_args(words)
+    try:
+        return _lock(given) if given.lock else _image(given)
+    except (ConfigError, ImageBuildError, keys.KeyFileError, ValueError) as error:
+        print(f"image: {error}", file=sys.stderr)
+        return 1
+
+
+def say(text: str) -> None:
+    """Progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _recipe(name: str) -> tuple[Board, Kernel, Root, Apt, Pip]:
+    board = load_board(name)
+    if board.kernel is None or board.root is None or board.architecture is None:
+        raise ImageBuildError(f"{board.name} has no [kernel] and [root]: there is no image of it")
+    apt, pip = Apt(CACHE, board.architecture), Pip(CACHE, board.architecture)
+    return board, board.kernel, board.root, apt, pip
+
+
+def _lock(given: argparse.Namespace) -> int:
+    board, kernel, root, apt, pip = _recipe(given.board)
+    kernel_locked, *others = newest(root, kernel.package, apt, pip, say)
+    wheels = tuple(one for one in others if one.file.endswith(".whl"))
+    packages = tuple(one for one in others if not one.file.endswith(".whl"))
+    lock = Lock(int(time.time()), kernel_locked, packages, wheels)
+    path = BOARDS / f"{board.name}.lock"
+    path.write_text(lock.to_text(), "utf-8")
+    say(f"{path}: kernel, {len(packages)} packages, {len(wheels)} wheels")
+    return 0
+
+
+def _image(given: argparse.Namespace) -> int:
+    board, _, root, apt, pip = _recipe(given.board)
+    lock = read(BOARDS / f"{board.name}.lock")
+    public, sign = (None, None)
+    if not given.unsigned:
+        public, sign = keys.signer(given.key or keys.default_path())
+    for name in root.to_be_built:
+        say(f"without {name}: it has no wheel for {board.architecture} and would have to be built")
+    work = given.work or CACHE / "build" / board.name
+    parts = Build(board, lock, work, apt, pip, say).parts(public)
+    label = given.label or str(given.version)
+    octets = assemble(board.name, given.version, label, parts, sign)
+    output: Path = given.output or CACHE / f"{board.name}-{given.version}.img"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(octets)
+    sizes = ", ".join(f"{name} {len(body) / 1e6:.1f} MB" for name, body in parts.items())
+    say(f"{output}: {len(octets) / 1e6:.1f} MB ({sizes})")
+    if board.flash is not None and len(octets) + 4096 > board.flash.slot_a.octets:
+        raise ImageBuildError("the image does not fit into a slot: make it smaller, or the slots")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,183 @@
+"""A whole board from an image: a disk laid out as the flasher would, booted in QEMU.
+
+`python3 -m tests.boards.system IMAGE` boots one beside an IAX2 server outside, lifts the simulated
+handset and says how long it took, how much memory is in use and what is heard.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import serial
+
+from boards.board import Board, load_board
+from boards.boot_part import boot_part, first_sector
+from boards.slot import slot_octets
+from boards.state import installed
+from tests.boards.machine import Machine
+from tests.firmware.iax2_peer import Peer
+
+BOARD: Board = load_board("qemu-arm64")
+assert BOARD.flash is not None
+FLASH = BOARD.flash
+NETWORK = ("-nic", "user,model=virtio-net-pci")
+CONFIG = """board = "qemu-arm64"
+[iax2]
+username = "100001"
+password = "secret"
+servers = ["10.0.2.2:{port}"]
+[line]
+country = "CA"
+"""
+PROBE = """
+import base64, json, sys, time
+sys.path.insert(0, "/usr/lib/loopstart")
+from hal.drivers.sim_client import HandsetClient
+handset = HandsetClient("/run/loopstart/handset", 60)
+handset.wait("registered", True, 60)
+handset.off_hook()
+while handset.state()["ear_dbm0"] < -30:
+    time.sleep(0.02)
+up = float(open("/proc/uptime").read().split()[0])
+handset.record("/tmp/ear.wav")
+time.sleep(1.2)
+handset.stop_record()
+ear = open("/tmp/ear.wav", "rb").read()
+memory = {line.split(":")[0]: int(line.split()[1]) for line in open("/proc/meminfo")}
+print("PROBED", json.dumps({"up_s": up, "memory": memory, "ear": base64.b64encode(ear).decode()}))
+"""
+
+
+def lay_out(disk: Path, image: bytes, persistent: dict[str, str]) -> None:
+    """A disk as the flasher leaves it, with these files in the persistent part."""
+    with disk.open("wb") as stream, tempfile.TemporaryDirectory() as folder:
+        stream.truncate(FLASH.octets)
+        for offset, octets in (
+            (0, first_sector(FLASH)),
+            (FLASH.boot.offset, boot_part(BOARD)),
+            (FLASH.slot_a.offset, slot_octets(image, BOARD.name)),
+            (FLASH.state.offset, installed("a").to_bytes()),
+        ):
+            stream.seek(offset)
+            stream.write(octets)
+        if persistent:
+            files = Path(folder) / "files"
+            files.mkdir()
+            for name, text in persistent.items():
+                (files / name).write_text(text)
+            part = Path(folder) / "part"
+            size = str(FLASH.persistent.octets // 1024)
+            command = ["/sbin/mke2fs", "-q", "-t", "ext4", "-b", "1024", "-d", str(files)]
+            subprocess.run([*command, str(part), size], check=True)
+            stream.seek(FLASH.persistent.offset)
+            stream.write(part.read_bytes())
+
+
+class Console:
+    """Somebody at the board's console."""
+
+    def __init__(self, port: str) -> None:
+        self._port = serial.serial_for_url(port, timeout=0.2)
+        self.said = ""
+
+    def until(self, pattern: str, seconds: float) -> re.Match[str]:
+        """Read until this is there; what follows it is kept for the next time.
+
+        Raises:
+            TimeoutError: it does not come; its text is the end of what came.
+        """
+        end, pending = time.monotonic() + seconds, ""
+        while (found := re.search(pattern, pending)) is None:
+            if time.monotonic() > end:
+                raise TimeoutError(f"no {pattern}: {pending[-1500:]}")
+            octets = self._port.read(max(1, self._port.in_waiting))
+            pending += octets.decode("ascii", "replace")
+        self.said += pending
+        return found
+
+    def type(self, text: str) -> None:
+        """Press keys, and return."""
+        self._port.write(text.encode() + b"\n")
+
+    def key(self, key: str) -> None:
+        """Press one key."""
+        self._port.write(key.encode())
+
+    def shell(self) -> None:
+        """From power-on to a shell of the system."""
+        self.until("Hit any key", 30)
+        self.key(" ")
+        self.until("=> ", 10)
+        self.type("setenv loopstart loopstart.shell; boot")
+
+    def close(self) -> None:
+        """Let go of the port."""
+        self._port.close()
+
+
+def loudest(ear: bytes) -> list[int]:
+    """The two loudest frequencies in the second half of a recording, Hz."""
+    with wave.open(io.BytesIO(ear)) as recording:
+        samples = np.frombuffer(recording.readframes(recording.getnframes()), np.int16)
+    samples = samples[-4000:].astype(float)
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 8000))
+    first = int(np.argmax(spectrum))
+    spectrum[max(0, first - 30) : first + 30] = 0
+    return sorted([first, int(np.argmax(spectrum))])
+
+
+def measure(image: Path, folder: Path) -> dict[str, Any]:
+    """Boot, register, lift the handset: seconds, KiB in use, frequencies heard."""
+    peer = Peer()
+    disk = folder / "disk"
+    config = CONFIG.format(port=peer.where[1])
+    lay_out(disk, image.read_bytes(), {"ata.toml": config, "probe.py": PROBE})
+    try:
+        with Machine(folder, disk, network=NETWORK) as machine:
+            console = Console(machine.port)
+            machine.power_on()
+            console.shell()
+            console.until("runs from slot", 120)
+            console.type("python3.11 -s -S /etc/loopstart/probe.py")
+            console.until("event=registered", 120)
+            probed = json.loads(console.until(r"PROBED (\{.*?\})\r?\n", 120)[1])
+            console.close()
+    finally:
+        peer.close()
+    memory = probed["memory"]
+    return {
+        "image_mb": round(image.stat().st_size / 1e6, 1),
+        "seconds": probed["up_s"],
+        "memory_mb": round((memory["MemTotal"] - memory["MemAvailable"]) / 1024, 1),
+        "heard_hz": loudest(base64.b64decode(probed["ear"])),
+    }
+
+
+LIMITS = {"image_mb": 40, "memory_mb": 96, "seconds": 15}
+
+
+def main(words: list[str]) -> int:
+    """Measure the image of this path; exit status 1 where it is over a limit."""
+    with tempfile.TemporaryDirectory() as place:
+        found = measure(Path(words[0]), Path(place))
+    print(json.dumps(found))
+    over = [name for name, most in LIMITS.items() if found[name] > most]
+    if over or found["heard_hz"] != [350, 440]:
+        print(f"over its limit: {', '.join(over) or 'no dial tone'}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

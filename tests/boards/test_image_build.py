@@ -1,0 +1,138 @@
+"""What images are built by: archives that others unpack, always the same; locks that hold."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from boards.board import load_board
+from boards.image.build import HERE as BUILD
+from boards.image.cpio import archive
+from boards.image.lock import ImageBuildError, Lock, Locked, read, sha256_of
+from boards.image.modules import in_order
+from boards.image.sources import Apt, Pip
+
+KERNEL = Locked("linux-image-x", "6.1-1", "linux-image-x_6.1-1_arm64.deb", "00" * 32)
+LOCK = Lock(1_795_000_000, KERNEL, (KERNEL, KERNEL), (KERNEL,))
+
+
+def tree(folder: Path, umask: int) -> Path:
+    """Files as a build makes them, under a user's umask."""
+    before = os.umask(umask)
+    try:
+        (folder / "bin").mkdir(parents=True)
+        (folder / "bin" / "tool").write_bytes(b"\x7fELF" * 99)
+        (folder / "bin" / "tool").chmod(0o777 & ~umask)
+        (folder / "bin" / "alias").symlink_to("/bin/tool")
+        (folder / "empty").mkdir()
+        (folder / "text").write_text("words\n")
+    finally:
+        os.umask(before)
+    return folder
+
+
+def test_folder_umask_and_time_change_nothing(tmp_path: Path) -> None:
+    first = tree(tmp_path / "one", 0o022)
+    second = tree(tmp_path / "another", 0o077)
+    for path in second.rglob("*"):
+        os.utime(path, (1, 1), follow_symlinks=False)
+    devices = {"dev/console": (5, 1)}
+    assert archive(first, 1000, devices) == archive(second, 1000, devices)
+
+
+@pytest.mark.interop
+@pytest.mark.skipif(shutil.which("cpio") is None, reason="cpio is not installed")
+def test_cpio_lists_and_unpacks_an_archive(tmp_path: Path) -> None:
+    octets = archive(tree(tmp_path / "tree", 0o077), 1_000_000_000, {"dev/console": (5, 1)})
+    listed = subprocess.run(
+        ["cpio", "-tvn", "--quiet"], input=octets, capture_output=True, check=True
+    ).stdout.decode()
+    lines = {line.split()[-1]: line for line in listed.splitlines()}
+    assert lines["dev/console"].startswith("crw-------   1 0        0          5,   1")
+    assert lines["bin/tool"].startswith("-rwxr-xr-x   1 0        0 ")
+    assert lines["text"].startswith("-rw-r--r--   1 0        0 ")
+    assert "bin/alias -> /bin/tool" in listed
+    target = tmp_path / "unpacked"
+    target.mkdir()
+    subprocess.run(
+        ["cpio", "-idm", "--quiet", "--no-absolute-filenames", "bin/*", "text"],
+        input=octets,
+        cwd=target,
+        check=True,
+    )
+    assert (target / "bin" / "tool").read_bytes() == b"\x7fELF" * 99
+    assert (target / "text").stat().st_mtime == 1_000_000_000
+
+
+def test_modules_come_behind_what_they_need(tmp_path: Path) -> None:
+    needs = {"virtio": "", "virtio_ring": "virtio", "virtio-blk": "virtio_ring,virtio", "other": ""}
+    for name, needed in needs.items():
+        (tmp_path / f"{name}.ko").write_bytes(b"ELF\0license=GPL\0depends=%b\0x" % needed.encode())
+    (tmp_path / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\n")
+    found = [path.stem for path in in_order(tmp_path, ["virtio_blk", "ext4", "virtio"])]
+    assert found == ["virtio", "virtio_ring", "virtio-blk"]
+    with pytest.raises(ImageBuildError, match="no module squashfs"):
+        in_order(tmp_path, ["squashfs"])
+
+
+def test_a_lock_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "board.lock"
+    path.write_text(LOCK.to_text())
+    assert read(path) == LOCK
+
+
+@pytest.mark.parametrize("text", ["", "build_time = 1\n", "x", '[[kernel]]\nname = "a"\n'])
+def test_what_is_no_lock_is_said(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "board.lock"
+    path.write_text(text)
+    with pytest.raises(ImageBuildError, match="makes it anew"):
+        read(path)
+    with pytest.raises(ImageBuildError, match="makes it"):
+        read(tmp_path / "none.lock")
+
+
+def test_the_board_that_comes_with_it_has_its_lock_and_recipe() -> None:
+    board = load_board("qemu-arm64")
+    lock = read(BUILD.parent / "qemu-arm64.lock")
+    assert board.root is not None
+    assert {one.name for one in lock.wheels} == set(board.root.wheels)
+    names = {one.name for one in lock.packages}
+    assert set(board.root.packages) <= names
+    assert not names & set(board.root.without)
+    assert all(len(one.sha256) == 64 for one in (lock.kernel, *lock.packages, *lock.wheels))
+
+
+def test_a_package_that_is_another_one_now_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt = Apt(tmp_path, "arm64")
+    wanted = Locked("tool", "1:2", "tool_1%3a2_arm64.deb", sha256_of(Path(__file__)))
+    shutil.copyfile(__file__, apt.path(wanted.file))
+    assert apt.fetch(wanted) == apt.path(wanted.file), "from the cache, without asking apt"
+
+    def another(_name: str, _version: str) -> Locked:
+        apt.path(wanted.file).write_bytes(b"another")
+        return wanted
+
+    monkeypatch.setattr(apt, "download", another)
+    apt.path(wanted.file).write_bytes(b"damaged")
+    with pytest.raises(ImageBuildError, match="make a new lock"):
+        apt.fetch(wanted)
+
+
+def test_a_wheel_in_the_cache_is_taken_by_its_hash(tmp_path: Path) -> None:
+    pip = Pip(tmp_path, "arm64")
+    wheel = Locked("some", "1", "some-1-py3-none-any.whl", sha256_of(Path(__file__)))
+    shutil.copyfile(__file__, pip.folder / wheel.file)
+    assert pip.fetch(wheel) == pip.folder / wheel.file
+
+
+@pytest.mark.parametrize("name", ["init", "initramfs", "network", "restart", "loopstart-ata"])
+def test_the_systems_scripts_are_scripts(name: str) -> None:
+    script = BUILD / "system" / name
+    assert script.read_text().startswith("#!/bin/busybox sh\n")
+    subprocess.run(["sh", "-n", str(script)], check=True)

@@ -1,0 +1,42 @@
+"""The same lock gives the same image: `python3 tasks.py test-image`, some minutes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from boards.keys import REPOSITORY
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        "LOOPSTART_IMAGE_TWICE" not in os.environ,
+        reason="builds two images: run `python3 tasks.py test-image`",
+    ),
+]
+
+
+def built(folder: Path, umask: int, zone: str) -> bytes:
+    folder.mkdir()
+    output = folder / "image"
+    command = [sys.executable, "-m", "boards.image.command", "--board", "qemu-arm64", "--unsigned"]
+    subprocess.run(
+        [*command, "--work", str(folder / "work"), "--output", str(output)],
+        cwd=REPOSITORY,
+        env={**os.environ, "TZ": zone, "PYTHONHASHSEED": str(umask)},
+        umask=umask,
+        check=True,
+    )
+    return output.read_bytes()
+
+
+def test_folder_umask_and_time_of_day_change_no_octet(tmp_path: Path) -> None:
+    first = built(tmp_path / "one", 0o022, "UTC")
+    second = built(tmp_path / "a longer name", 0o077, "Pacific/Auckland")
+    assert hashlib.sha256(first).hexdigest() == hashlib.sha256(second).hexdigest()

@@ -1,0 +1,123 @@
+"""A whole system in QEMU, from an image that `python3 tasks.py image --board qemu-arm64` has built.
+
+Tests are skipped where there is none: an image consists of packages that CI does not download.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from boards.image.cpio import archive
+from boards.keys import REPOSITORY
+from boards.slot import TABLE_OCTETS, decode_table, slot_octets
+from boards.state import BootState, newest
+from firmware.wire.image import assemble
+from tests.boards.machine import Machine, needs_qemu
+from tests.boards.system import CONFIG, FLASH, NETWORK, Console, lay_out, measure
+
+IMAGE = Path(os.environ.get("LOOPSTART_IMAGE") or REPOSITORY / ".cache" / "qemu-arm64-1.img")
+BUSYBOX = REPOSITORY / ".cache" / "build" / "qemu-arm64" / "root" / "bin" / "busybox"
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    needs_qemu,
+    pytest.mark.skipif(
+        not IMAGE.exists() or not BUSYBOX.exists(),
+        reason="needs an image: run `python3 tasks.py image --board qemu-arm64`",
+    ),
+]
+
+
+def state_on(disk: Path) -> BootState:
+    with disk.open("rb") as stream:
+        stream.seek(FLASH.state.offset)
+        blocks = stream.read(0x2000)
+    found = newest(blocks[:0x1000], blocks[0x1000:])
+    assert found is not None
+    return found[1]
+
+
+def test_it_registers_and_gives_dial_tone_within_its_limits(tmp_path: Path) -> None:
+    found = measure(IMAGE, tmp_path)
+    assert found["heard_hz"] == [350, 440]
+    assert found["image_mb"] <= 40
+    assert found["memory_mb"] <= 96
+
+
+def test_it_keeps_what_it_is_given_listens_to_nobody_and_is_marked_good(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    lay_out(disk, IMAGE.read_bytes(), {})
+    with Machine(tmp_path, disk, network=NETWORK) as machine:
+        console = Console(machine.port)
+        machine.power_on()
+        console.shell()
+        console.until("not provisioned: there is no /etc/loopstart/ata.toml", 120)
+        console.type("netstat -ltn | grep -c LISTEN; echo LISTENERS")
+        assert console.until(r"(\d+)\s+LISTENERS\r?\n", 20)[1] == "0"
+        console.type("touch /usr/x; touch /etc/loopstart/kept; sync; mount | grep /etc/loopstart")
+        console.until("Read-only file system", 20)
+        console.until("on /etc/loopstart type ext4", 20)
+        assert state_on(disk).tries == 2, "lowered before it booted"
+        console.type("loopstart-state good 1 a; reboot -f")
+        console.until("slot=a tries=3 good=1 floor=0 a=1 b=none", 30)
+        console.shell()
+        console.until("not provisioned", 120)
+        console.type("ls /etc/loopstart")
+        console.until("kept", 20)
+        console.close()
+
+
+def test_a_system_whose_program_hangs_is_reset(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    lay_out(disk, IMAGE.read_bytes(), {"ata.toml": CONFIG.format(port=9)})
+    with Machine(tmp_path, disk, network=NETWORK) as machine:
+        console = Console(machine.port)
+        machine.power_on()
+        console.shell()
+        console.until("runs from slot", 120)
+        # It is fed while all is well, past the minute that the watchdog has.
+        with pytest.raises(TimeoutError):
+            console.until(r"U-Boot 20\d\d", 80)
+        console.type("echo 999999 >/run/alive")
+        console.until(r"U-Boot 20\d\d", 100)
+        console.close()
+
+
+def test_a_kernel_that_never_comes_to_its_system_is_reset_and_counted(tmp_path: Path) -> None:
+    table = decode_table(slot_octets(IMAGE.read_bytes(), "qemu-arm64")[:TABLE_OCTETS])
+    assert table is not None
+    kernel = next(part for part in table[1] if part.name == "kernel")
+    at = kernel.offset - TABLE_OCTETS
+    tree = tmp_path / "tree"
+    (tree / "bin").mkdir(parents=True)
+    shutil.copyfile(BUSYBOX, tree / "bin" / "busybox")
+    (tree / "init").write_text("#!/bin/busybox sh\nwhile :; do /bin/busybox sleep 1000; done\n")
+    for path in (tree / "init", tree / "bin" / "busybox"):
+        path.chmod(0o755)
+    hangs = assemble(
+        "qemu-arm64",
+        1,
+        "hangs",
+        {
+            "kernel": IMAGE.read_bytes()[at : at + kernel.octets],
+            "initramfs": gzip.compress(archive(tree, 0, {"dev/console": (5, 1)})),
+            "root": b"root",
+        },
+        None,
+    )
+    disk = tmp_path / "disk"
+    lay_out(disk, hangs, {})
+    with Machine(tmp_path, disk, network=NETWORK) as machine:
+        console = Console(machine.port)
+        machine.power_on()
+        console.until("Run /init as init process", 60)
+        console.until(r"U-Boot 20\d\d", 100)
+        console.until("starting a, tries left: 1", 60)
+        console.close()
+    assert state_on(disk).tries == 1
