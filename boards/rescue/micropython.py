@@ -75,7 +75,7 @@ def _file(distribution: str, file: str) -> bytes:
     """From the index that pip uses (PEP 503): such old distributions have no metadata for pip."""
     asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
     told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
-    index = os.environ.get("PIP_INDEX_URL") or told or "https://pypi.org/simple"
+    index = os.environ.get("PIP_INDEX_URL") or told or _default_index()
     page = f"{index.rstrip('/')}/{distribution}/"
     try:
         with urllib.request.urlopen(page, timeout=60) as answer:
@@ -87,6 +87,13 @@ def _file(distribution: str, file: str) -> bytes:
             return bytes(answer.read(_MOST_OCTETS))
     except (urllib.error.URLError, OSError) as error:
         raise ImageBuildError(f"{distribution} cannot be fetched: {error}") from None
+
+
+def _default_index() -> str:
+    """Where pip looks if nobody has told it."""
+    program = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+    asked = [sys.executable, "-c", program]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def main() -> int:
