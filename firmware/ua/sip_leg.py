@@ -370,6 +370,8 @@ class SipLeg(pj.Call):  # type: ignore[misc]
             "empty": buffer.empty,
             "delay_ms": buffer.avgDelayMsec,
         }
+        if self._data_stream and self.port is not None:
+            detail |= {"starved": self.port.starved, "dropped": self.port.dropped}
         _log.info("audio", extra={"leg": self.leg, **detail})
 
     def _note_reason(self, prm: Any) -> None:

@@ -30,6 +30,9 @@ class LegPort(pj.AudioMediaPort):  # type: ignore[misc]
         self._to_far: deque[bytes] = deque(maxlen=_MOST_FRAMES)
         self._flowing = self._sending = False
         self._in_hand = 0
+        self.starved = self.dropped = 0
+        """Of a data call, either way: gaps where no frame was there in time, and frames left out
+        where too many waited; both mean that the board is busy."""
         shape = pj.MediaFormatAudio()
         shape.init(pj.PJMEDIA_FORMAT_PCM, RATE_HZ, 1, FRAME_MS * 1000, 16)
         self.createPort(name, shape)
@@ -39,7 +42,7 @@ class LegPort(pj.AudioMediaPort):  # type: ignore[misc]
         self._from_far = deque(maxlen=_MOST_FRAMES)
         self._to_far = deque(maxlen=_MOST_FRAMES)
         self._flowing = self._sending = False
-        self._in_hand = 0
+        self._in_hand = self.starved = self.dropped = 0
 
     def carry_data(self) -> None:
         """Frames wait longer each way from now on, so that none is missing or left out."""
@@ -52,7 +55,8 @@ class LegPort(pj.AudioMediaPort):  # type: ignore[misc]
         """pjmedia wants 20 ms for the far end (its clock thread)."""
         queue: deque[bytes] | None = self._to_far
         if self._in_hand:
-            self._sending = len(self._to_far) >= (1 if self._sending else self._in_hand)
+            was, self._sending = self._sending, len(self._to_far) >= self._wanted
+            self.starved += was and not self._sending
             queue = self._to_far if self._sending else None
         frame.type = pj.PJMEDIA_FRAME_TYPE_AUDIO
         frame.buf = pj.ByteVector(queue.popleft() if queue else SILENCE)
@@ -61,6 +65,7 @@ class LegPort(pj.AudioMediaPort):  # type: ignore[misc]
         """pjmedia has 20 ms from the far end (its clock thread)."""
         octets = bytes(frame.buf)
         if len(octets) == FRAME_OCTETS:
+            self.dropped += len(self._from_far) == self._from_far.maxlen
             self._from_far.append(octets)
 
     def hear(self) -> bytes | None:
@@ -71,9 +76,17 @@ class LegPort(pj.AudioMediaPort):  # type: ignore[misc]
             self._flowing = True
         if self._from_far:
             return self._from_far.popleft()
-        self._flowing = not self._in_hand
+        if self._in_hand:
+            self._flowing = False
+            self.starved += 1
         return None
 
     def speak(self, frame: bytes) -> None:
         """One frame for the far end."""
+        self.dropped += len(self._to_far) == self._to_far.maxlen
         self._to_far.append(frame)
+
+    @property
+    def _wanted(self) -> int:
+        """Frames that have to be there before one goes to the far end."""
+        return 1 if self._sending else self._in_hand

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from boards.schema import setting
 from firmware.memory import state_folder
@@ -24,6 +23,8 @@ def host_url(text: str) -> str:
     plain = text.strip().rstrip("\0").rstrip("/")
     if _HOST.fullmatch(plain):
         return f"https://{plain}"
+    from urllib.parse import urlsplit  # for those alone who are provisioned
+
     parts = urlsplit(plain)  # ValueError where brackets or the port are wrong
     wrong = parts.username or parts.query or parts.fragment or parts.port == 0
     if parts.scheme not in ("https", "http") or not parts.hostname or wrong:

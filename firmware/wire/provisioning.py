@@ -9,7 +9,6 @@ digest authentication (RFC 7616) would have it keep what is as good as the secre
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -81,7 +80,7 @@ def is_secret(text: str, kind: str = "") -> bool:
 
 def digest_of(secret: str) -> str:
     """What a host keeps of a secret: enough to know it again, not to say it."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return _sha256(secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ class Configuration:
     @property
     def sha256(self) -> str:
         """Tells one configuration from another, hexadecimal."""
-        return hashlib.sha256(self.toml.encode()).hexdigest()
+        return _sha256(self.toml)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +296,12 @@ def new_secret_of(octets: bytes) -> str:
         keys.wrong("secret", f"is not {SECRET} and 43 letters; make it of 32 random octets")
     keys.judge()
     return secret
+
+
+def _sha256(text: str) -> str:
+    import hashlib  # megabytes of OpenSSL, which a device in a call does without
+
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _json(value: Any) -> bytes:

@@ -128,7 +128,7 @@ def test_a_tone_of_the_far_end_counts_as_much() -> None:
     talking(desk)
     desk.agent.far = frames(made(ConnectTone.ANS, 2.5, -25.0))
     desk.run(2_500)
-    assert carried(desk) == [CarryData("in1", 120, ours=False)]
+    assert carried(desk) == [CarryData("in1", 200, ours=False)]
 
 
 @pytest.mark.parametrize("data", [True, False])
@@ -176,4 +176,4 @@ def test_a_device_that_is_told_so_takes_no_notice() -> None:
 def test_a_line_for_a_fax_machine_alone_is_data_at_once() -> None:
     desk = Desk(fax="on")
     talking(desk)
-    assert carried(desk) == [CarryData("in1", 120, ours=True)]
+    assert carried(desk) == [CarryData("in1", 200, ours=True)]
