@@ -45,7 +45,7 @@ def test_curl_is_served_over_tls_and_resumes(tmp_path: Path) -> None:
     api, port = free_port(ADDRESS), free_port(ADDRESS)
     more = (
         f'[provisioning]\naddress = "{ADDRESS}"\nport = {port}\n'
-        'certificate = "cert.pem"\nkey = "key.pem"\n'
+        'certificate = "cert.pem"\nkey = "key.pem"\nfirmware_dir = "firmware"\n'
     )
     once, own = (tmp_path / "once").read_text(), make_secret(lambda count: b"\5" * count)
     url = f"https://{ADDRESS}:{port}/provision/{MAC}"
@@ -74,7 +74,7 @@ def test_a_device_asks_over_tls_and_believes_nobody_else(tmp_path: Path) -> None
     api, port = free_port(ADDRESS), free_port(ADDRESS)
     more = (
         f'[provisioning]\naddress = "{ADDRESS}"\nport = {port}\n'
-        'certificate = "cert.pem"\nkey = "key.pem"\n'
+        'certificate = "cert.pem"\nkey = "key.pem"\nfirmware_dir = "firmware"\n'
     )
     url, once = f"https://{ADDRESS}:{port}", (tmp_path / "once").read_text()
     with process(tmp_path, api, more):
