@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -55,6 +56,11 @@ def holds(disk: Path, name: Literal["a", "b"], image: Path) -> bool:
     return decode_table(slot[:TABLE_OCTETS]) is not None and slot[TABLE_OCTETS:].startswith(octets)
 
 
+slow = pytest.mark.skipif(
+    "LOOPSTART_REAL_CUTS" not in os.environ, reason="slow: `python3 tasks.py test-boards` does it"
+)
+
+
 @dataclass
 class Tool:
     """What the command said, and how it ended."""
@@ -100,7 +106,7 @@ TAP = (
 )
 
 
-@pytest.mark.parametrize("console", ["pty", "tcp"])
+@pytest.mark.parametrize("console", [pytest.param("pty", marks=slow), "tcp"])
 def test_a_blank_disk_is_flashed_over_the_console_until_its_device_has_registered(
     console: Literal["pty", "tcp"], tmp_path: Path
 ) -> None:
@@ -117,6 +123,7 @@ def test_a_blank_disk_is_flashed_over_the_console_until_its_device_has_registere
     assert state.tries == 2, "the boot script has counted one boot"
 
 
+@slow
 def test_a_run_whose_power_was_cut_sends_what_is_missing(tmp_path: Path) -> None:
     image, key = signed_image(tmp_path, 140 * KIB)
     disk = blank(tmp_path / "disk", flash_table().octets)
