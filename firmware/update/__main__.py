@@ -17,7 +17,7 @@ from typing import NoReturn
 from boards.board import Board as BoardFile
 from boards.board import load_board
 from boards.schema import ConfigError
-from boards.slot import Placing, decode_table
+from boards.slot import TABLE_OCTETS, Placing, decode_table
 from boards.state import BootState, Slot
 from firmware.clock import monotonic_ms
 from firmware.config import Config, load_config
@@ -29,7 +29,7 @@ from firmware.update.machine import Update
 from firmware.update.medium import Medium
 from firmware.update.migration import MigrationError, own_path
 from firmware.update.places import Places, ProvisioningConfig
-from firmware.update.slots import IMAGE_AT, SlotWriter
+from firmware.update.slots import SlotWriter
 from firmware.update.values import Board, CheckSync, Event, Fetch
 from firmware.update.worker import Worker
 from firmware.wire.ed25519 import KEY_OCTETS, verify
@@ -163,7 +163,7 @@ class _Slots:
 
     def _version(self, slot: str) -> int | None:
         assert self._medium is not None
-        found = decode_table(self._medium.read("a" if slot == "a" else "b", 0, IMAGE_AT))
+        found = decode_table(self._medium.read("a" if slot == "a" else "b", 0, TABLE_OCTETS))
         return found[0] if found else None
 
     def write_state(self, state: BootState) -> object:

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from boards.slot import TABLE_OCTETS
 from boards.state import Slot
 from firmware.wire.image_check import ImageCheck, ImageError, Piece
 from firmware.wire.provisioning import Firmware
-
-IMAGE_AT = 4_096
-"""Octets of the table; the image stands behind it as it is."""
 
 
 class Flash(Protocol):
@@ -72,11 +70,10 @@ class SlotWriter:
         self.taken = 0
         """Octets that have come; the rest begins here."""
         self.done = False
-        if firmware.octets + IMAGE_AT > flash.room(slot):
-            raise SlotFull(
-                f"the image has {firmware.octets} octets, the slot {flash.room(slot) - IMAGE_AT}"
-            )
-        flash.write(slot, 0, bytes(IMAGE_AT))
+        room = flash.room(slot) - TABLE_OCTETS
+        if firmware.octets > room:
+            raise SlotFull(f"the image has {firmware.octets} octets, the slot {room}")
+        flash.write(slot, 0, bytes(TABLE_OCTETS))
         flash.flush()
 
     def feed(self, octets: bytes) -> None:
@@ -89,7 +86,7 @@ class SlotWriter:
         if self.taken + len(octets) > self.firmware.octets:
             raise ImageError("the image is longer than the host has said; add it there again")
         self._placing.take(self._check.feed(octets))
-        self._flash.write(self.slot, IMAGE_AT + self.taken, octets)
+        self._flash.write(self.slot, TABLE_OCTETS + self.taken, octets)
         self.taken += len(octets)
 
     def finish(self) -> None:
@@ -113,7 +110,7 @@ class SlotWriter:
     def _read_back(self) -> None:
         again, at = self._check.again(), 0
         while at < self.taken:
-            octets = self._flash.read(self.slot, IMAGE_AT + at, min(1 << 16, self.taken - at))
+            octets = self._flash.read(self.slot, TABLE_OCTETS + at, min(1 << 16, self.taken - at))
             if not octets:
                 break
             again.feed(octets)

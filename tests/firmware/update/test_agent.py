@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from boards.board import load_board
-from boards.slot import Placing, decode_table, slot_octets
+from boards.slot import TABLE_OCTETS, Placing, decode_table, slot_octets
 from boards.state import BootState, marked_good
 from firmware.status import Notices
 from firmware.update.agent import Agent, Hands, has_way_out
@@ -24,7 +24,7 @@ from firmware.update.files import ConfigFiles, load_kept
 from firmware.update.machine import Stage, Update
 from firmware.update.medium import Medium
 from firmware.update.places import Places, ProvisioningConfig, host_url
-from firmware.update.slots import IMAGE_AT, SlotWriter
+from firmware.update.slots import SlotWriter
 from firmware.update.values import Board, Event, Fetch, Kept
 from firmware.update.worker import Worker
 from firmware.wire.ed25519 import verify
@@ -83,7 +83,7 @@ class Rig:
         state = self.medium.state()
         assert state is not None
         versions = tuple(
-            found[0] if (found := decode_table(self.medium.read(slot, 0, IMAGE_AT))) else None
+            found[0] if (found := decode_table(self.medium.read(slot, 0, TABLE_OCTETS))) else None
             for slot in ("a", "b")
         )
         board = Board("qemu-arm64", state.slot, state, (versions[0], versions[1]))
@@ -162,10 +162,10 @@ def test_a_device_is_enrolled_updated_and_its_lines_are_told(
     rig.until(lambda: rig.restarts or rig.ended)
     assert registry.device(host.conn, MAC).has_secret
     assert rig.places.secret.stat().st_mode & 0o077 == 0
-    found = decode_table(rig.medium.read("b", 0, IMAGE_AT))
+    found = decode_table(rig.medium.read("b", 0, TABLE_OCTETS))
     assert found is not None
     assert found[0] == 2
-    assert rig.medium.read("b", IMAGE_AT, made_image.octets) == made(2)
+    assert rig.medium.read("b", TABLE_OCTETS, made_image.octets) == made(2)
     state = rig.medium.state()
     assert state is not None
     assert (state.slot, state.tries, state.is_good("b"), state.is_good("a")) == (
@@ -259,7 +259,7 @@ def test_an_image_of_another_key_is_refused_and_nothing_boots_it(
     images.want(host.conn, [MAC], "2")
     rig.until(lambda: registry.device(host.conn, MAC).problems)
     assert "signed with another key" in registry.device(host.conn, MAC).problems[0]
-    assert decode_table(rig.medium.read("b", 0, IMAGE_AT)) is None
+    assert decode_table(rig.medium.read("b", 0, TABLE_OCTETS)) is None
     state = rig.medium.state()
     assert state is not None
     assert (state.slot, state.is_good("a")) == ("a", True)
@@ -296,7 +296,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(
     rig.until(lambda: rig.ended)
     assert offsets[0] == 0
     assert offsets[1] > 0
-    assert rig.medium.read("b", IMAGE_AT, len(made(2))) == made(2)
+    assert rig.medium.read("b", TABLE_OCTETS, len(made(2))) == made(2)
 
 
 def test_an_answer_that_is_lost_costs_no_secret(tmp_path: Path) -> None:

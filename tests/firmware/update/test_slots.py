@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boards.slot import Placing, decode_table, slot_octets
+from boards.slot import TABLE_OCTETS, Placing, decode_table, slot_octets
 from boards.state import Slot
-from firmware.update.slots import IMAGE_AT, SlotFull, SlotWriter
+from firmware.update.slots import SlotFull, SlotWriter
 from firmware.wire.image import assemble
 from firmware.wire.image_check import BadHash, ImageCheck, ImageError, Truncated, WrongBoard
 from firmware.wire.provisioning import Firmware
@@ -75,7 +75,7 @@ def write(flash: PaperFlash, image: bytes, step: int, board: str = "qemu-arm64")
 def test_the_slot_is_as_the_flasher_makes_it(step: int) -> None:
     flash = PaperFlash()
     write(flash, IMAGE, step)
-    assert flash.durable[: IMAGE_AT + len(IMAGE)] == slot_octets(IMAGE, "qemu-arm64")
+    assert flash.durable[: TABLE_OCTETS + len(IMAGE)] == slot_octets(IMAGE, "qemu-arm64")
 
 
 @settings(max_examples=200)
@@ -93,21 +93,23 @@ def test_a_cut_at_any_write_leaves_a_whole_slot_or_none(
             if keeps:
                 slot[offset : offset + len(octets)] = octets
         flash.durable = bytes(slot)
-    found = decode_table(flash.durable[:IMAGE_AT])
+    found = decode_table(flash.durable[:TABLE_OCTETS])
     if found is None:
         return
     version, _ = found
-    image = IMAGE if version == 7 else OLD[IMAGE_AT:]
-    assert flash.durable[IMAGE_AT : IMAGE_AT + len(image)] == image
+    image = IMAGE if version == 7 else OLD[TABLE_OCTETS:]
+    assert flash.durable[TABLE_OCTETS : TABLE_OCTETS + len(image)] == image
 
 
-@pytest.mark.parametrize("worn", [IMAGE_AT, IMAGE_AT + 6_000, IMAGE_AT + len(IMAGE) - 1])
+@pytest.mark.parametrize(
+    "worn", [TABLE_OCTETS, TABLE_OCTETS + 6_000, TABLE_OCTETS + len(IMAGE) - 1]
+)
 def test_a_medium_that_has_not_kept_it_is_found_out(worn: int) -> None:
     flash = PaperFlash()
     flash.worn = worn
     with pytest.raises(ImageError):
         write(flash, IMAGE, 4_096)
-    assert decode_table(flash.durable[:IMAGE_AT]) is None
+    assert decode_table(flash.durable[:TABLE_OCTETS]) is None
 
 
 @pytest.mark.parametrize(
@@ -124,12 +126,12 @@ def test_what_is_refused_does_not_boot(image: bytes, board: str, error: type[Exc
     flash = PaperFlash()
     with pytest.raises(error):
         write(flash, image, 4_096, board)
-    assert decode_table(flash.durable[:IMAGE_AT]) is None
+    assert decode_table(flash.durable[:TABLE_OCTETS]) is None
 
 
 def test_an_image_that_is_too_large_leaves_the_slot_as_it_is() -> None:
     flash = PaperFlash()
-    large = Firmware("qemu-arm64", 7, "1.7", ROOM - IMAGE_AT + 1, "ab" * 32)
+    large = Firmware("qemu-arm64", 7, "1.7", ROOM - TABLE_OCTETS + 1, "ab" * 32)
     with pytest.raises(SlotFull, match="the slot 61440"):
         SlotWriter(flash, "b", large, ImageCheck("qemu-arm64", 0, None), Placing)
-    assert decode_table(bytes(flash.slots["b"][:IMAGE_AT])) is not None
+    assert decode_table(bytes(flash.slots["b"][:TABLE_OCTETS])) is not None
