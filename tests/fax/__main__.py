@@ -17,7 +17,7 @@ from typing import get_args
 
 from tests.fax.libraries import spandsp, tiff
 from tests.fax.pages import page
-from tests.fax.session import JITTER_MS, Bench, Protocol, Report
+from tests.fax.session import JITTER_MS, Bench, Protocol, Report, real_time
 
 _A_PAGE_S = 75.0
 _SETTING_UP_S = 90.0
@@ -71,7 +71,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     over: list[Protocol] = options.over or list(get_args(Protocol))
-    reports = asyncio.run(send(over, options.pages, options.seed, options.jitter_ms))
+    with real_time():
+        reports = asyncio.run(send(over, options.pages, options.seed, options.jitter_ms))
     for report in reports:
         if options.json:
             print(json.dumps({**asdict(report), "good": report.good}))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -52,6 +53,22 @@ class Report:
         return self.equal == self.sent and all(
             end.get("result", {}).get("ok") for end in self.ends.values()
         )
+
+
+@contextlib.contextmanager
+def real_time() -> Iterator[None]:
+    """What is started here goes before all else on the machine, where that is allowed (root).
+
+    A machine at the other end of a line waits for nobody: a processor that is taken for 200 ms by
+    a program beside this one is a hole in the page, and says nothing about ours.
+    """
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
 
 
 class Bench:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fax.libraries import spandsp, tiff
 from tests.fax.pages import page, read_pages, write_pages
-from tests.fax.session import Bench, Protocol, Report
+from tests.fax.session import Bench, Protocol, Report, real_time
 from tests.fax.terminal import FaxTerminal
 
 try:
@@ -34,7 +34,9 @@ async def fax(folder: Path) -> list[Report]:
 
 @pytest.mark.slow
 def test_a_page_arrives_pixel_for_pixel(tmp_path: Path) -> None:
-    for report in asyncio.run(fax(tmp_path)):
+    with real_time():
+        reports = asyncio.run(fax(tmp_path))
+    for report in reports:
         assert report.equal == 1, report
         assert report.good, report
         assert all(report.switched.values()), "both devices have heard what it is"
