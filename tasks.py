@@ -134,6 +134,13 @@ def ensure_bench() -> bool:
     return True
 
 
+def ensure_compiled() -> None:
+    """The host's SIP core as machine code; without a compiler the tests of it are skipped."""
+    made = [str(PYTHON), "-m", "host.cli.main", "compile"]
+    if subprocess.run(made, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+        say("the host is tried and measured as Python alone, for what it says above")
+
+
 def ensure_clients() -> bool:
     """Clients of the API that others wrote, hash-checked, in an environment of their own: what they
     need is older than what we have."""
@@ -248,6 +255,7 @@ def do_test(arguments: list[str]) -> None:
     arguments, which go to pytest, the first alone."""
     ensure_debian(interop=True)
     ensure_bench()
+    ensure_compiled()
     ensure_clients()
     ensure_micropython()
     do_check([])
@@ -278,6 +286,7 @@ def do_bench(arguments: list[str]) -> None:
     ensure_debian(interop=True)
     if not ensure_bench():
         raise SystemExit(1)
+    ensure_compiled()
     python("-m", "tests.bench", *arguments)
 
 

@@ -1,7 +1,7 @@
 """The process that carries calls: sockets, clock, store and call control wired together.
 
-Started by `loopstart-host serve`, which hands over checked settings. It imports neither the
-command line nor anything that draws or validates; what it needs per call is in memory.
+Started by `loopstart-host serve` as `python -m host`, which hands over checked settings. It imports
+neither the command line nor anything that draws or validates; what it needs per call is in memory.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from host import compiled
 from host.calls.call import Call, State
 from host.calls.commands import (
     Contact,
@@ -161,6 +162,7 @@ class Host(Carrying):
 
             self.iax2_shell = Iax2Shell(self, router, authenticator.guard)
             self.iax2 = self.iax2_shell.server
+        self.log.info("starting", sip_core="compiled" if compiled.in_use() else "Python")
         for listener in settings.listeners:
             if listener.transport == "iax2":
                 bound = self.iax2_shell.open(listener)

@@ -13,6 +13,7 @@ from host.cli import (
     barred,
     calls,
     carriers,
+    compiling,
     completion,
     destinations,
     device,
@@ -57,6 +58,7 @@ app.command("status", epilog="Example: loopstart-host status --config host.toml"
 app.command("completion", epilog="Example: loopstart-host completion bash >> ~/.bashrc")(
     completion.completion
 )
+app.command("compile", epilog="Example: loopstart-host compile")(compiling.compile_core)
 app.command("simulate", epilog="Example: loopstart-host simulate --seed 1 --seeds 1000")(
     simulate.simulate
 )

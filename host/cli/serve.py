@@ -34,7 +34,7 @@ def serve(ctx: typer.Context) -> None:
         assert len(settings) < 65_536, "the settings fit into a pipe that nobody reads yet"
         pipe.write(settings)
     os.set_inheritable(reader, True)
-    command = [sys.executable, "-m", "host.main", "--settings-fd", str(reader)]
+    command = [sys.executable, "-m", "host", "--settings-fd", str(reader)]
     beside = companions(env)
     if beside:
         asked = {"companions": list(beside.items()), "json": env.settings.log_json}

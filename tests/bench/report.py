@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from host import compiled
 from tests.bench import sipp
 from tests.bench.figures import MEASURES, Figure
 
@@ -31,7 +32,8 @@ _METHOD = """
 - Caller, carrier and telephones are SIPp, by the scenarios beside this file. A call rings for
   0.1 s, lasts 1 s and is hung up by the caller. Everything goes over loopback, each program with
   an address of its own; 10,000 numbers are called in turn.
-- Our host runs as `loopstart-host serve` starts it, with its defaults: a line of log a call, CDRs
+- Our host runs as `loopstart-host serve` starts it after `loopstart-host compile` (where that could
+  not be done it says so above), with its defaults: a line of log a call, CDRs
   and money durable (SQLite in WAL mode, synchronous FULL, on the file system named above). The API,
   a process of its own that the peer has none to compare with, is switched off (`[api] enabled =
   false`), and so is the job that takes monthly fees. The listener offers MD5 alone, because SIPp
@@ -192,6 +194,7 @@ def machine() -> list[str]:
         f"{platform.system()} {platform.release()}",
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
         + ", ".join(f"{name} {_version(name)}" for name in ("uvloop", "rtp.io", "sippy")),
+        f"the host's SIP core: {'compiled' if compiled.place().is_dir() else 'Python'}",
         f"SIPp {_sipp_version()}",
     ]
 

@@ -168,13 +168,13 @@ def test_help_has_examples() -> None:
 
 @pytest.mark.sqlite_only(reason="a path that is relative")
 def test_serve_hands_the_settings_to_a_process_without_the_command_line(tmp_path: Path) -> None:
-    """`host.main` is stood in for by a module that says what it was given."""
+    """`python -m host` is stood in for by a module that says what it was given."""
     fake = tmp_path / "bin" / "python"
     fake.parent.mkdir()
     fake.write_text(
         f"#!{sys.executable}\n"
         "import sys, os, pickle\n"
-        "assert sys.argv[1:4] == ['-m', 'host.main', '--settings-fd'], sys.argv\n"
+        "assert sys.argv[1:4] == ['-m', 'host', '--settings-fd'], sys.argv\n"
         "settings = pickle.loads(os.fdopen(int(sys.argv[4]), 'rb').read())\n"
         "heavy = {'typer', 'rich', 'pydantic', 'host.cli'} & set(sys.modules)\n"
         "print(settings.listeners[0].pop, settings.database, sorted(heavy))\n"
