@@ -45,7 +45,7 @@ from firmware.prompts import clip
 from firmware.station import Command
 from firmware.status import Notices
 from firmware.tolerant import TolerantLine
-from firmware.ua.base import MessagesWaiting, RegistrationChanged, UserAgent
+from firmware.ua.base import MessagesWaiting, RegistrationChanged, SyncWanted, UserAgent
 from hal.caller_id.schemes import load_scheme
 from hal.countries import load_country
 from hal.drivers import open_line
@@ -166,6 +166,9 @@ class Device:
             elif isinstance(happened, MessagesWaiting):
                 _log.info("messages", extra={"waiting": happened.waiting, "new": happened.new})
                 self._station.messages_wait(happened.waiting, now_ms)
+            elif isinstance(happened, SyncWanted):
+                if self._notices is not None:
+                    self._notices.check_sync(now_ms)
             else:
                 if isinstance(happened, Offered) and self._tester is not None:
                     self._station.phone.out_of_order = self._tester.alarm
@@ -354,7 +357,7 @@ def _run(config: Config, hardware: LineHardware, notices: Notices | None) -> int
         device = Device(
             config,
             line,
-            make_agent(config),
+            make_agent(config, provisioned=notices is not None),
             memory=memory,
             echo=echo,
             tester=tester,

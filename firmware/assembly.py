@@ -197,9 +197,11 @@ def _own_socket(config: Config, hardware: LineHardware) -> LineHardware:
     return hardware
 
 
-def make_agent(config: Config) -> UserAgent:
+def make_agent(config: Config, provisioned: bool = False) -> UserAgent:
     """The user agent of the protocol that is configured; nothing of the other is imported.
 
+    Args:
+        provisioned: something asks for the device's configuration, and may be told to by SIP.
     Raises:
         AgentError: something that the configuration needs is not installed.
     """
@@ -216,7 +218,7 @@ def make_agent(config: Config) -> UserAgent:
     from firmware.ua.sip import SipAgent
 
     assert config.sip is not None, "the configuration was checked"
-    return SipAgent(config.sip, draw, debug)
+    return SipAgent(config.sip, draw, debug, provisioned)
 
 
 def ms_of(seconds: float) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from host.calls.call import State
+from host.devices import check_sync
 from host.figures import WAIT_BOUNDS_MS
 from host.sip.registrar import Binding
 from host.store.writer import AUTHORIZE, SETTLE
@@ -52,6 +53,7 @@ class ControlSocket:
             "end": self._end,
             "figures": self._figures,
             "registrations": self._registrations,
+            "sync": self._sync,
         }
 
     async def open(self) -> None:
@@ -140,6 +142,16 @@ class ControlSocket:
         else:
             raise ControlError("account_id and after are numbers")
         return [_told(binding, now) for binding in found]
+
+    def _sync(self, asked: dict[str, Any]) -> Any:
+        """Let the devices of one account ask for their configuration now."""
+        host, account = self._host, asked.get("account_id")
+        if not isinstance(account, int):
+            raise ControlError("account_id is a number")
+        host.enter()
+        told, deaf = check_sync.send(host.sip, account, asked.get("restart") is True, host.log)
+        host.flush()
+        return {"told": told, "over_iax2": deaf}
 
     def _figures(self, _asked: dict[str, Any]) -> Any:
         """A snapshot of all counters."""

@@ -23,7 +23,7 @@ def ask(path: str, do: str, **values: Any) -> Any:
 
     Args:
         path: of the socket (`Settings.control`).
-        do: end, figures or registrations.
+        do: end, figures, registrations or sync.
 
     Raises:
         Unreachable: nobody listens there, or no answer came within 5 s.

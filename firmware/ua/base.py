@@ -39,7 +39,12 @@ class MessagesWaiting:
     """How many are new, where that is told."""
 
 
-AgentEvent = RegistrationChanged | MessagesWaiting | LegEvent
+@dataclass(frozen=True, slots=True)
+class SyncWanted:
+    """The registrar wants the device to ask for its configuration now."""
+
+
+AgentEvent = RegistrationChanged | MessagesWaiting | SyncWanted | LegEvent
 
 
 class UserAgent(Protocol):

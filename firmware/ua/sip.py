@@ -39,7 +39,8 @@ from firmware.legs import (
     SendFlash,
     TransferNews,
 )
-from firmware.ua.base import AgentError, AgentEvent, RegistrationChanged
+from firmware.ua.base import AgentError, AgentEvent, RegistrationChanged, SyncWanted
+from firmware.ua.check_sync import overhear
 from firmware.ua.identity import alert_of, caller_of
 from firmware.ua.message_summary import summary_of
 from firmware.ua.registration import Attempt, Leave, Order, Registration, RetryTimes
@@ -120,9 +121,16 @@ class SipAgent:
         config: the account and its servers.
         random: numbers from 0 to 1, for the jitter of retries.
         debug: let pjsip print what it does.
+        hears_sync: a NOTIFY of `check-sync` becomes an event.
     """
 
-    def __init__(self, config: SipConfig, random: Callable[[], float], debug: bool = False) -> None:
+    def __init__(
+        self,
+        config: SipConfig,
+        random: Callable[[], float],
+        debug: bool = False,
+        hears_sync: bool = False,
+    ) -> None:
         self._config = config
         self._servers = tuple(parse_server(text) for text in config.servers)
         times = RetryTimes(
@@ -142,6 +150,7 @@ class SipAgent:
         self._events: list[AgentEvent] = []
         self._offered = 0
         self._debug = debug
+        self._hears_sync = hears_sync
         self.strangers = 0
         """INVITEs that did not come from the registrar."""
 
@@ -154,7 +163,10 @@ class SipAgent:
             endpoint.libCreate()
         self._endpoint = endpoint
         try:
-            endpoint.libInit(endpoint_config(self._config, self._debug))
+            config = endpoint_config(self._config, self._debug)
+            if self._hears_sync:
+                overhear(config, self.check_sync, self._debug)
+            endpoint.libInit(config)
             endpoint.audDevManager().setNullDev()
             for name in sorted({server.transport for server in self._servers} | {"udp"}):
                 endpoint.transportCreate(TRANSPORTS[name], transport_config(self._config, name))
@@ -302,6 +314,11 @@ class SipAgent:
         summary = summary_of(notify)
         if summary is not None:
             self._events.append(summary)
+
+    def check_sync(self, source: str) -> None:
+        """A NOTIFY of `check-sync`: obeyed if its source is a registrar that has us."""
+        if source in self._friends:
+            self._events.append(SyncWanted())
 
     @property
     def _friends(self) -> set[str]:

@@ -11,6 +11,7 @@ import typer
 from host.cli.context import Context, now
 from host.cli.device_firmware import firmware
 from host.cli.output import Row, fail, say, show, show_one
+from host.control_client import Refused, Unreachable, ask
 from host.devices import registry, reports
 from host.devices.registry import Device
 
@@ -116,6 +117,37 @@ def device_secret(
         plain = registry.known(conn, mac)
     text = f"secret for one use of {plain}: {secret} (good for 7 days, kept nowhere)"
     say(text, as_json=env.json, mac=plain, secret=secret, revoked=revoke)
+
+
+@app.command("sync", epilog="Example: loopstart-host device sync 02:00:5e:10:00:01")
+def device_sync(
+    ctx: typer.Context,
+    mac: _Mac,
+    restart: Annotated[
+        bool, typer.Option(help="It may start anew for it; Loopstart's own does not need to.")
+    ] = False,
+) -> None:
+    """Let a device ask for its configuration and firmware now, by a NOTIFY of `check-sync`.
+
+    It goes to where the device's account is registered over SIP. Over IAX2 there is no such
+    message: the device asks when its interval is over.
+    """
+    env: Context = ctx.obj
+    with env.reading() as conn:
+        found = registry.device(conn, mac)
+        query = "SELECT id FROM account WHERE username = ?"
+        row = conn.execute(query, (found.account,)).fetchone()
+    if row is None:
+        fail(f"whose {mac} is, is not known: `device set {mac} --account NAME`")
+    try:
+        asked = ask(env.settings.control, "sync", account_id=row[0], restart=restart)
+    except (Unreachable, Refused) as error:
+        fail(str(error))
+    if not asked["told"]:
+        how = "registered over IAX2" if asked["over_iax2"] else "not registered at this host"
+        fail(f"{found.account} is {how}: {found.mac} asks when its interval is over")
+    text = f"{asked['told']} registrations of {found.account} were told"
+    say(text, as_json=env.json, mac=found.mac, account=found.account, **asked)
 
 
 @app.command("config", epilog="Example: loopstart-host device config 02:00:5e:10:00:01 ata.toml")

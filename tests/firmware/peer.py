@@ -277,8 +277,10 @@ class Peer:
         sender.sendto(octets, self.device)
         return call_id
 
-    def notify(self, body: str, via: socket.socket | None = None) -> None:
-        """Tell the device unasked what waits for it (RFC 3842)."""
+    def notify(
+        self, body: str, via: socket.socket | None = None, event: str = "message-summary"
+    ) -> None:
+        """Tell the device unasked what waits for it (RFC 3842), or of another event."""
         sender = via or self.sip
         port = sender.getsockname()[1]
         name = f"mwi{time.monotonic_ns()}"
@@ -286,7 +288,7 @@ class Peer:
             f"NOTIFY {self.contact} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};"
             f"branch=z9hG4bK{name}\r\nMax-Forwards: 70\r\nFrom: <sip:mail@127.0.0.1>;tag=m\r\n"
             f"To: <{self.contact}>\r\nCall-ID: {name}\r\nCSeq: 1 NOTIFY\r\n"
-            f"Contact: <sip:mail@127.0.0.1:{port}>\r\nEvent: message-summary\r\n"
+            f"Contact: <sip:mail@127.0.0.1:{port}>\r\nEvent: {event}\r\n"
             "Subscription-State: active\r\nContent-Type: application/simple-message-summary\r\n"
             f"Content-Length: {len(body)}\r\n\r\n{body}"
         )
