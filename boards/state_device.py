@@ -47,14 +47,19 @@ class StateDevice:
         Raises:
             OSError: the flash cannot be written; the old state counts, or the new one.
         """
-        blocks = self._blocks()
-        found = newest(*blocks)
-        if found is None:
+        before = self.read()
+        if before is None:
             return None
-        after = to(found[1])
-        if after == found[1]:
-            return after
-        index, octets = next_write(*blocks, after)
+        after = to(before)
+        return after if after == before else self.write(after)
+
+    def write(self, state: BootState) -> BootState:
+        """Overwrite the older block, durably; the state with its number.
+
+        Raises:
+            OSError: the flash cannot be written; the old state counts, or the new one.
+        """
+        index, octets = next_write(*self._blocks(), state)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         try:
             place = self._flash.state_blocks[index]
@@ -64,7 +69,9 @@ class StateDevice:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        return BootState.from_bytes(octets)
+        after = BootState.from_bytes(octets)
+        assert after is not None, "what was made here is a state"
+        return after
 
     def version(self, slot: Slot) -> int | None:
         """The version in a slot; None where it holds none that boots."""

@@ -22,7 +22,7 @@ from firmware.status import Notices
 from firmware.supervisor import Supervisor, end_with_parent
 from firmware.ua.base import AgentError
 from firmware.update.migration import MigrationError, own_path
-from firmware.update.places import Places
+from firmware.update.places import Places, ProvisioningConfig
 from hal.drivers import open_line
 from hal.values import LineFault
 
@@ -97,11 +97,12 @@ def main(arguments: list[str] | None, run: Run) -> int:
 
 
 def _notices(path: Path, line: OneLine, supervised: bool) -> Notices | None:
-    """Where to tell how the line is, where the device is provisioned."""
+    """Where to tell how the line is: where the device is provisioned, or its slot is judged."""
     whole = load_config(path)
-    if whole.provisioning is None:
+    if whole.provisioning is None and not os.environ.get("LOOPSTART_SLOT"):
         return None
-    given, places = whole.provisioning, Places.of(whole.provisioning, whole.state_dir)
+    given = whole.provisioning or ProvisioningConfig()
+    places = Places.of(given, whole.state_dir)
     name = line.name or line.hardware.name
     program = os.getppid() if supervised else os.getpid()
 
@@ -110,7 +111,8 @@ def _notices(path: Path, line: OneLine, supervised: bool) -> Notices | None:
 
         return fetch_balance(given, places)
 
-    return Notices(places.run, places.tests, name, program, balance)
+    known = balance if whole.provisioning is not None else None
+    return Notices(places.run, places.tests, name, program, known)
 
 
 def _lines(path: Path) -> tuple[OneLine, ...]:

@@ -17,7 +17,7 @@ from typing import NoReturn
 from boards.board import Board as BoardFile
 from boards.board import load_board
 from boards.schema import ConfigError
-from boards.slot import TABLE_OCTETS, Placing, decode_table
+from boards.slot import Placing
 from boards.state import BootState, Slot
 from firmware.clock import monotonic_ms
 from firmware.config import Config, load_config
@@ -29,8 +29,9 @@ from firmware.update.machine import Update
 from firmware.update.medium import Medium
 from firmware.update.migration import MigrationError, own_path
 from firmware.update.places import Places, ProvisioningConfig
+from firmware.update.progress import ProgressFile
 from firmware.update.slots import SlotWriter
-from firmware.update.values import Board, CheckSync, Event, Fetch
+from firmware.update.values import Board, CheckSync, Event, Fetch, Times
 from firmware.update.worker import Worker
 from firmware.wire.ed25519 import KEY_OCTETS, verify
 from firmware.wire.image_check import ImageCheck
@@ -43,8 +44,10 @@ EXAMPLES = """examples:
       firmware, too; `loopstart.slot=a` on the kernel's command line says the slot as well
 
 It runs beside `loopstart-ata`, with the same configuration, of which it needs [provisioning].
-SIGHUP lets it ask the host at once. SIGTERM and SIGINT end it; a download that is under way then
-begins anew next time.
+Without that, and with --flash, it asks nobody: it sees whether a slot that is on trial works, says
+so to the boot loader, and ends.
+SIGHUP lets it ask the host at once. SIGTERM and SIGINT end it; a download that is under way goes on
+next time where it was.
 """
 
 
@@ -76,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         path = own_path(Path(options.config))
         config = load_config(path)
-        if config.provisioning is None:
+        if config.provisioning is None and not options.flash:
             _fail(f"{path} has no [provisioning]: add it, or do not start this program")
         board = load_board(config.board, path.parent)
     except (ConfigError, MigrationError) as error:
@@ -84,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     set_up(config.log_level)
     events: SimpleQueue[Event] = SimpleQueue()
-    agent, worker = _made(options, path, config, config.provisioning, board, events)
+    agent, worker = _made(options, path, config, board, events)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         agent.stopping = True
@@ -104,13 +107,13 @@ def _made(
     options: argparse.Namespace,
     path: Path,
     config: Config,
-    given: ProvisioningConfig,
     board: BoardFile,
     events: SimpleQueue[Event],
 ) -> tuple[Agent, Worker]:
+    given = config.provisioning or ProvisioningConfig()
     places = Places.of(given, config.state_dir)
     files = ConfigFiles(path)
-    slots = _Slots(options, board)
+    slots = _Slots(options, board, ProgressFile(places.received))
     kept = files.settle(load_kept(places.kept))
     update = Update(
         slots.board(),
@@ -118,6 +121,8 @@ def _made(
         lambda configuration: files.problem(configuration, given),
         random.SystemRandom().random,
         monotonic_ms(),
+        Times(refused_ms=given.register_within_s * 1000),
+        asks=config.provisioning is not None,
     )
     worker = Worker(lambda: connect(given, places), slots.writer, events.put)
     hands = Hands(
@@ -132,8 +137,11 @@ def _made(
 class _Slots:
     """The board's slots, if it has any that this program was told of."""
 
-    def __init__(self, options: argparse.Namespace, board: BoardFile) -> None:
+    def __init__(
+        self, options: argparse.Namespace, board: BoardFile, progress: ProgressFile
+    ) -> None:
         self._name = board.name
+        self._progress = progress
         self._medium: Medium | None = None
         self._running: Slot | None = options.slot or _slot_of(Path("/proc/cmdline"))
         if not options.flash:
@@ -154,29 +162,24 @@ class _Slots:
         """As it is now."""
         if self._medium is None:
             return Board(self._name, None, None)
-        versions = tuple(self._version(slot) for slot in ("a", "b"))
-        state = self._medium.state()
+        boot = self._medium.boot
+        state = boot.read()
         if state is None:
             _log.error("the boot state is damaged; firmware is not updated")
             return Board(self._name, None, None)
-        return Board(self._name, self._running, state, (versions[0], versions[1]))
-
-    def _version(self, slot: str) -> int | None:
-        assert self._medium is not None
-        found = decode_table(self._medium.read("a" if slot == "a" else "b", 0, TABLE_OCTETS))
-        return found[0] if found else None
+        return Board(self._name, self._running, state, (boot.version("a"), boot.version("b")))
 
     def write_state(self, state: BootState) -> object:
-        """See `Medium.write_state`."""
+        """See `StateDevice.write`."""
         assert self._medium is not None, "without slots there is no state"
-        return self._medium.write_state(state)
+        return self._medium.boot.write(state)
 
     def writer(self, order: Fetch) -> SlotWriter:
         """What writes this image."""
         assert self._medium is not None
         key = self._key
         check = ImageCheck(self._name, order.floor, lambda *signed: verify(key, *signed))
-        return SlotWriter(self._medium, order.slot, order.firmware, check, Placing)
+        return SlotWriter(self._medium, order.slot, order.firmware, check, Placing, self._progress)
 
 
 def _slot_of(command_line: Path) -> Slot | None:

@@ -171,6 +171,8 @@ class Agent:
         if deadline_ms is not None and deadline_ms <= now_ms:
             self._obey(self._update.handle_timer(now_ms))
         self._report(now_ms)
+        if not self._update.asks and not self._update.on_trial:
+            self.stopping = True
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Told):

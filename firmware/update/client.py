@@ -185,7 +185,7 @@ class HostClient:
         except ssl.SSLCertVerificationError as error:
             raise HostError(
                 f"{self._where[0]} does not prove who it is ({error.verify_message}); "
-                "see `ca_file` in [provisioning], and the clock"
+                "see `ca` and `ca_file` in [provisioning], and the clock"
             ) from None
         except (OSError, http.client.HTTPException) as error:
             raise HostError(f"{self._where[0]} does not answer: {_words(error)}") from None
@@ -214,13 +214,13 @@ def _words(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:200]
 
 
-def tls_context(ca_file: str, verify: bool) -> ssl.SSLContext:
-    """How a host has to prove who it is.
+def tls_context(ca_file: str, verify: bool, ca: str = "") -> ssl.SSLContext:
+    """How a host has to prove who it is: to the authorities of a file, or of a text in PEM.
 
     Raises:
         OSError: there is no such file, or it holds no certificate.
     """
-    context = ssl.create_default_context(cafile=ca_file or None)
+    context = ssl.create_default_context(cafile=ca_file or None, cadata=ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not verify:
         context.check_hostname = False

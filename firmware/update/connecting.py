@@ -51,7 +51,9 @@ def _client(given: ProvisioningConfig, places: Places) -> tuple[HostClient, str]
         raise HostError(str(error)) from None
     if url.startswith("http://") and not given.plain_http:
         raise HostError(f"{url} is not HTTPS; it is not asked without `plain_http = true`")
-    context = tls_context(given.ca_file, given.verify) if url.startswith("https://") else None
+    context = None
+    if url.startswith("https://"):
+        context = tls_context(given.ca_file, given.verify, given.ca)
     return HostClient(url, normal_mac(given.mac) if given.mac else _own_mac(), context), url
 
 

@@ -69,6 +69,7 @@ class Update:
         check: what is wrong with a configuration of this schema; empty: it can be used.
         random: numbers from 0 to 1, for delays.
         now_ms: monotonic milliseconds.
+        asks: there is a host to ask.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Update:
         random: Callable[[], float],
         now_ms: float,
         times: Times | None = None,
+        asks: bool = True,
     ) -> None:
         self.board = board
         self.kept = kept
@@ -89,7 +91,8 @@ class Update:
         self._times = times or Times()
         self._interval_ms = 3_600_000.0
         self._retry_ms = float(self._times.retry_ms)
-        self._ask_ms: float | None = now_ms + random() * self._times.first_ms
+        self.asks = asks
+        self._ask_ms: float | None = now_ms + random() * self._times.first_ms if asks else None
         self._asking = False
         self._asked_ms = now_ms - self._times.hurry_ms
         self._document: Document | None = None
@@ -190,7 +193,7 @@ class Update:
             self._network_ms = (self._network_ms or now_ms) if event.up else None
             if not event.up:
                 self._reached_ms = None
-        elif isinstance(event, CheckSync):
+        elif isinstance(event, CheckSync) and self.asks:
             self._ask_ms = max(now_ms, self._asked_ms + self._times.hurry_ms)
         self._go_on(now_ms)
         return self._taken()

@@ -6,14 +6,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from boards import state as states
 from boards.hardware import Flash as Layout
 from boards.hardware import Region
-from boards.state import BootState, Slot
+from boards.state import Slot
+from boards.state_device import StateDevice
 
 
 class Medium:
-    """`firmware.update.slots.Flash`, and the two blocks of the boot state.
+    """`firmware.update.slots.Flash`, and the boot state beside it.
 
     Args:
         path: of the block device, or of a file in its place.
@@ -23,6 +23,7 @@ class Medium:
     """
 
     def __init__(self, path: Path, layout: Layout) -> None:
+        self.boot = StateDevice(layout, path)
         self._layout = layout
         self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
@@ -52,32 +53,6 @@ class Medium:
         os.fsync(self._descriptor)
         with suppress(OSError, AttributeError):
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-    # --- the boot state ---
-
-    def state(self) -> BootState | None:
-        """The state that counts; None where neither block is valid."""
-        found = states.newest(*self._blocks())
-        return found[1] if found else None
-
-    def write_state(self, state: BootState) -> BootState:
-        """Overwrite the older block, durably; answers the state with its number.
-
-        Raises:
-            OSError: the medium refuses; the state is the old one or the new one.
-        """
-        index, block = states.next_write(*self._blocks(), state)
-        self._write(self._layout.state_blocks[index], block)
-        os.fsync(self._descriptor)
-        written = BootState.from_bytes(block)
-        assert written is not None
-        return written
-
-    def _blocks(self) -> tuple[bytes, bytes]:
-        first, second = (
-            os.pread(self._descriptor, states.STATE_OCTETS, at) for at in self._layout.state_blocks
-        )
-        return first, second
 
     def _region(self, slot: Slot) -> Region:
         return self._layout.slot_a if slot == "a" else self._layout.slot_b

@@ -56,6 +56,12 @@ def _check_mac(text: str) -> str:
     return ""
 
 
+def _check_ca(text: str) -> str:
+    if not text or "-----BEGIN CERTIFICATE-----" in text:
+        return ""
+    return "holds no certificate in PEM"
+
+
 @dataclass(frozen=True, slots=True)
 class ProvisioningConfig:
     """`[provisioning]`: the device asks its host for configuration and firmware."""
@@ -70,10 +76,16 @@ class ProvisioningConfig:
     """Empty: that of the first network interface."""
     ca_file: str = ""
     """Authorities that may vouch for the host; empty: those of the system."""
+    ca: str = setting(
+        "", check=_check_ca, remedy="write the text of the authority's file between three quotes"
+    )
+    """The same, as the certificates themselves in PEM: so they come with the configuration."""
     verify: bool = True
     """False lets anybody pose as the host, who then has its secret."""
     plain_http: bool = False
     """True takes a URL that begins with http://."""
+    register_within_s: int = setting(900, least=60, most=86_400)
+    """A new version that has not registered for so long, while the host answers, is given up."""
     run_dir: str = _RUN
     """Folder that a restart empties: the lines' states, and what DHCP has said."""
 
@@ -112,6 +124,11 @@ class Places:
     def kept(self) -> Path:
         """See `firmware.update.values.Kept`."""
         return self.state / "kept.json"
+
+    @property
+    def received(self) -> Path:
+        """See `firmware.update.progress`."""
+        return self.state / "received.json"
 
     @property
     def tests(self) -> Path:

@@ -39,9 +39,11 @@ password = "secret"
 servers = ["10.0.2.2:{port}"]
 [line]
 country = "CA"
+[provisioning]
+url = "https://10.0.2.2:9"
 """
 PROBE = """
-import base64, json, sys, time
+import base64, json, os, sys, time
 sys.path.insert(0, "/usr/lib/loopstart")
 from hal.drivers.sim_client import HandsetClient
 handset = HandsetClient("/run/loopstart/handset", 60)
@@ -54,6 +56,19 @@ handset.record("/tmp/ear.wav")
 time.sleep(1.2)
 handset.stop_record()
 ear = open("/tmp/ear.wav", "rb").read()
+
+def runs(what):
+    for pid in os.listdir("/proc"):
+        try:
+            if pid.isdigit() and what in open(f"/proc/{pid}/cmdline").read():
+                return True
+        except OSError:
+            pass
+    return False
+
+while not runs("firmware.update"):
+    time.sleep(0.5)
+time.sleep(35)  # it has asked, in vain, which needs TLS
 memory = {line.split(":")[0]: int(line.split()[1]) for line in open("/proc/meminfo")}
 print("PROBED", json.dumps({"up_s": up, "memory": memory, "ear": base64.b64encode(ear).decode()}))
 """
@@ -151,7 +166,7 @@ def measure(image: Path, folder: Path) -> dict[str, Any]:
             console.until("runs from slot", 120)
             console.type("python3.11 -s -S /etc/loopstart/probe.py")
             console.until("event=registered", 120)
-            probed = json.loads(console.until(r"PROBED (\{.*?\})\r?\n", 120)[1])
+            probed = json.loads(console.until(r"PROBED (\{.*?\})\r?\n", 240)[1])
             console.close()
     finally:
         peer.close()

@@ -24,6 +24,7 @@ from firmware.update.files import ConfigFiles, load_kept
 from firmware.update.machine import Stage, Update
 from firmware.update.medium import Medium
 from firmware.update.places import Places, ProvisioningConfig, host_url
+from firmware.update.progress import ProgressFile
 from firmware.update.slots import SlotWriter
 from firmware.update.values import Board, Event, Fetch, Kept
 from firmware.update.worker import Worker
@@ -63,7 +64,7 @@ class Rig:
         self.medium = Medium(disk, FLASH)
         self.medium.write("a", 0, slot_octets(made(1), "qemu-arm64"))
         first = BootState(1, "a", 3, 0, 0)
-        self.medium.write_state(marked_good(first, 1, None))
+        self.medium.boot.write(marked_good(first, 1, None))
         self.notices = Notices(self.places.run, self.places.tests, "kitchen", os.getpid())
         self.line(registered=True)
         self.ended: list[int] = []
@@ -80,7 +81,7 @@ class Rig:
 
     def start(self) -> None:
         """The program starts, as after a restart of the board."""
-        state = self.medium.state()
+        state = self.medium.boot.read()
         assert state is not None
         versions = tuple(
             found[0] if (found := decode_table(self.medium.read(slot, 0, TABLE_OCTETS))) else None
@@ -98,7 +99,7 @@ class Rig:
         events: SimpleQueue[Event] = SimpleQueue()
         self.worker = Worker(self._connect, self._writer, events.put)
         hands = Hands(
-            self.medium.write_state,
+            self.medium.boot.write,
             self.ended.append,
             self._restart,
             lambda: True,
@@ -117,7 +118,8 @@ class Rig:
 
     def _writer(self, order: Fetch) -> SlotWriter:
         check = ImageCheck("qemu-arm64", order.floor, lambda *signed: verify(PUBLIC, *signed))
-        return SlotWriter(self.medium, order.slot, order.firmware, check, Placing)
+        kept = ProgressFile(self.places.received)
+        return SlotWriter(self.medium, order.slot, order.firmware, check, Placing, kept)
 
     def line(self, registered: bool, calls: bool = False) -> None:
         self.notices.tell(registered, calls)
@@ -166,7 +168,7 @@ def test_a_device_is_enrolled_updated_and_its_lines_are_told(
     assert found is not None
     assert found[0] == 2
     assert rig.medium.read("b", TABLE_OCTETS, made_image.octets) == made(2)
-    state = rig.medium.state()
+    state = rig.medium.boot.read()
     assert state is not None
     assert (state.slot, state.tries, state.is_good("b"), state.is_good("a")) == (
         "b",
@@ -260,7 +262,7 @@ def test_an_image_of_another_key_is_refused_and_nothing_boots_it(
     rig.until(lambda: registry.device(host.conn, MAC).problems)
     assert "signed with another key" in registry.device(host.conn, MAC).problems[0]
     assert decode_table(rig.medium.read("b", 0, TABLE_OCTETS)) is None
-    state = rig.medium.state()
+    state = rig.medium.boot.read()
     assert state is not None
     assert (state.slot, state.is_good("a")) == ("a", True)
     assert rig.update.stage is Stage.IDLE
@@ -296,6 +298,36 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(
     rig.until(lambda: rig.ended)
     assert offsets[0] == 0
     assert offsets[1] > 0
+    assert rig.medium.read("b", TABLE_OCTETS, len(made(2))) == made(2)
+
+
+def test_a_download_goes_on_after_a_restart(
+    host_and_rig: tuple[Provisioned, Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firmware.update.slots._KEPT_OCTETS", 65_536)
+    host, rig = host_and_rig
+    offsets: list[int] = []
+    fetch = HostClient.fetch
+
+    def dies(self: HostClient, secret: str, sha256: str, offset: int, take: Any, stop: Any) -> None:
+        offsets.append(offset)
+
+        def some(octets: bytes) -> None:
+            take(octets[:100_000])
+            if len(offsets) == 1:
+                raise HostError("the power is gone")
+
+        fetch(self, secret, sha256, offset, some if len(offsets) == 1 else take, stop)
+
+    monkeypatch.setattr(HostClient, "fetch", dies)
+    host.add(made(2))
+    images.want(host.conn, [MAC], "2")
+    rig.until(lambda: offsets and rig.update._fetch_ms is not None)
+    rig.worker.close()
+    rig.start()
+    rig.until(lambda: rig.ended)
+    assert offsets[0] == 0
+    assert offsets[1] >= 65_536, "what the slot holds by then is not fetched again"
     assert rig.medium.read("b", TABLE_OCTETS, len(made(2))) == made(2)
 
 

@@ -79,7 +79,7 @@ def test_it_runs_asks_and_ends(tmp_path: Path) -> None:
         stream.truncate(flash.octets)
     with closing(Medium(disk, flash)) as medium:
         medium.write("a", 0, slot_octets(made(1), "qemu-arm64"))
-        medium.write_state(BootState(1, "a", 2, 1, 0))
+        medium.boot.write(BootState(1, "a", 2, 1, 0))
     key = tmp_path / "key.pub"
     key.write_text("ab" * 32)
     with serving(tmp_path) as (host, address):
@@ -109,9 +109,36 @@ def test_it_runs_asks_and_ends(tmp_path: Path) -> None:
         assert (shown.label, shown.slot, shown.board) == ("1.1", "a", "qemu-arm64")
         assert images.images(host.conn) == []
     with closing(Medium(disk, flash)) as medium:
-        state = medium.state()
+        state = medium.boot.read()
         assert state is not None
         assert state.tries == 3, "a good slot has its tries again as soon as its system is up"
+
+
+def test_without_a_host_it_judges_the_slot_on_trial_and_ends(tmp_path: Path) -> None:
+    """A good slot leaves nothing to do; one on trial is watched."""
+    flash = load_board("qemu-arm64").flash
+    assert flash is not None
+    disk = tmp_path / "disk"
+    with disk.open("wb") as stream:
+        stream.truncate(flash.octets)
+    with closing(Medium(disk, flash)) as medium:
+        medium.write("a", 0, slot_octets(made(1), "qemu-arm64"))
+        medium.boot.write(BootState(1, "a", 2, 1, 0))
+    key = tmp_path / "key.pub"
+    key.write_text("ab" * 32)
+    path = write(tmp_path, "")
+    words = ["--flash", str(disk), "--slot", "a", "--key", str(key)]
+    command = [sys.executable, "-m", "firmware.update", "--config", str(path), *words]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60).returncode == 0
+    with closing(Medium(disk, flash)) as medium:
+        medium.boot.write(BootState(1, "a", 2, 0, 0))
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert "updates are looked after" in running.stderr.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(3)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 0
 
 
 def test_a_lasting_secret_may_stand_in_the_configuration(tmp_path: Path) -> None:

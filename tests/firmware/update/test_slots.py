@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boards.slot import TABLE_OCTETS, Placing, decode_table, slot_octets
 from boards.state import Slot
+from firmware.update.progress import ProgressFile, Received
 from firmware.update.slots import SlotFull, SlotWriter
 from firmware.wire.image import assemble
 from firmware.wire.image_check import BadHash, ImageCheck, ImageError, Truncated, WrongBoard
@@ -135,3 +139,94 @@ def test_an_image_that_is_too_large_leaves_the_slot_as_it_is() -> None:
     with pytest.raises(SlotFull, match="the slot 61440"):
         SlotWriter(flash, "b", large, ImageCheck("qemu-arm64", 0, None), Placing)
     assert decode_table(bytes(flash.slots["b"][:TABLE_OCTETS])) is not None
+
+
+class Paper:
+    """Keeps progress on paper."""
+
+    def __init__(self) -> None:
+        self.kept: Received | None = None
+
+    def load(self) -> Received | None:
+        return self.kept
+
+    def keep(self, received: Received) -> None:
+        self.kept = received
+
+
+LARGE = assemble("qemu-arm64", 7, "1.7", {**PARTS, "root": bytes(range(256)) * 160}, None)
+
+
+def writer_of(flash: PaperFlash, paper: Paper, sha256: str = "ab" * 32) -> SlotWriter:
+    firmware = Firmware("qemu-arm64", 7, "1.7", len(LARGE), sha256)
+    return SlotWriter(flash, "b", firmware, ImageCheck("qemu-arm64", 0, None), Placing, paper)
+
+
+def broken_off(octets: int, monkeypatch: pytest.MonkeyPatch) -> tuple[PaperFlash, Paper]:
+    """So much of the image has come when the program ends; each 8 KiB it was noted."""
+    monkeypatch.setattr("firmware.update.slots._KEPT_OCTETS", 8_192)
+    flash, paper = PaperFlash(), Paper()
+    writer = writer_of(flash, paper)
+    for at in range(0, octets, 1_024):
+        writer.feed(LARGE[at : min(octets, at + 1_024)])
+    return flash, paper
+
+
+@pytest.mark.parametrize("octets", [8_192, 20_000, 30_720, len(LARGE)])
+def test_after_a_restart_it_goes_on_from_what_the_slot_holds(
+    octets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flash, paper = broken_off(octets, monkeypatch)
+    again = writer_of(flash, paper)
+    assert again.taken == (octets if octets == len(LARGE) else octets // 8_192 * 8_192)
+    again.feed(LARGE[again.taken :])
+    again.finish()
+    assert flash.durable[: TABLE_OCTETS + len(LARGE)] == slot_octets(LARGE, "qemu-arm64")
+
+
+@pytest.mark.parametrize("spoiled", [TABLE_OCTETS, TABLE_OCTETS + 9_000])
+def test_what_the_slot_no_longer_holds_is_fetched_again(
+    spoiled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flash, paper = broken_off(20_000, monkeypatch)
+    flash.slots["b"][spoiled] ^= 1
+    again = writer_of(flash, paper)
+    assert again.taken == 0
+    again.feed(LARGE)
+    again.finish()
+    assert flash.durable[: TABLE_OCTETS + len(LARGE)] == slot_octets(LARGE, "qemu-arm64")
+
+
+def test_a_place_in_another_image_is_not_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    flash, paper = broken_off(20_000, monkeypatch)
+    assert writer_of(flash, paper, "cd" * 32).taken == 0
+    assert paper.kept is not None
+    paper.kept = Received("ab" * 32, "a", paper.kept.octets, paper.kept.digest)
+    assert writer_of(flash, paper).taken == 0
+
+
+@given(
+    st.integers(1, len(LARGE)), st.integers(0, ROOM - 1), st.integers(0, 255), st.integers(-9, 9)
+)
+def test_nothing_unproved_is_gone_on_from(octets: int, at: int, value: int, more: int) -> None:
+    flash, paper = PaperFlash(), Paper()
+    flash.slots["b"][TABLE_OCTETS : TABLE_OCTETS + octets] = LARGE[:octets]
+    flash.slots["b"][at] = value
+    digest = hashlib.sha256(LARGE[:octets]).hexdigest()
+    paper.kept = Received("ab" * 32, "b", octets + more, digest)
+    taken = writer_of(flash, paper).taken
+    assert taken in (0, octets)
+    assert bytes(flash.slots["b"][TABLE_OCTETS : TABLE_OCTETS + taken]) == LARGE[:taken]
+
+
+def test_a_record_that_cannot_be_read_or_kept_costs_no_more_than_time(tmp_path: Path) -> None:
+    file = ProgressFile(tmp_path / "state" / "received.json")
+    assert file.load() is None
+    received = Received("ab" * 32, "b", 5, "cd" * 32)
+    file.keep(received)
+    assert file.load() == received
+    for wrong in ("", "[1]", '{"sha256": 1}', '{"sha256": "ab", "slot": "c"}', "[" * 5_000):
+        (tmp_path / "state" / "received.json").write_text(wrong)
+        assert file.load() is None
+    (tmp_path / "file").write_text("")
+    ProgressFile(tmp_path / "file" / "received.json").keep(received)

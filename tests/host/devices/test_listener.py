@@ -85,6 +85,8 @@ def test_a_device_asks_over_tls_and_believes_nobody_else(tmp_path: Path) -> None
         assert told.firmware is not None
         assert told.firmware.version == 7
         assert client.ask(secret) is told, "304: nothing has changed"
+        own = tls_context("", True, (tmp_path / "cert.pem").read_text())
+        assert HostClient(url, MAC, own).ask(secret) == told, "a certificate in the configuration"
         parts: list[bytes] = []
         client.fetch(secret, told.firmware.sha256, 20_000, parts.append, lambda: False)
         assert b"".join(parts) == image()[20_000:]
