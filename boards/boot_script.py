@@ -59,7 +59,8 @@ def script(board: Board) -> str:
         "read_initramfs": _part(loader, boot.initramfs_address, "initramfs_blocks"),
         "command_line": board.kernel.command_line,
         "watchdog": "\n".join(f"  {one}" for one in boot.watchdog) or "  true",
-        "start": "\n".join(f"  {_start(one, boot)}" for one in boot.start),
+        # One that fails ends it: half a kernel is not to be started.
+        "start": "  " + " && ".join(_start(one, boot) for one in boot.start),
     }
     text = _Template(TEMPLATE.read_text("ascii")).substitute(values)
     lines = (line.strip() for line in text.splitlines())

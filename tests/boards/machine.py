@@ -25,7 +25,7 @@ QEMU = "qemu-system-aarch64"
 U_BOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 START_S = 20.0
 LIFE_S = 900
-"""No machine outlives this, even if whoever started it is killed."""
+"""No machine outlives this unless it is told to, even if whoever started it is killed."""
 
 needs_qemu = pytest.mark.skipif(
     shutil.which(QEMU) is None or not U_BOOT.exists(),
@@ -47,6 +47,7 @@ class Machine:
         network: QEMU's options for a network card, none if empty.
         drive: QEMU's options for the flash, in place of the plain file; its node is called `flash`.
         netns: the network namespace to run in.
+        life_s: after so long it is ended.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Machine:
         network: tuple[str, ...] = (),
         drive: tuple[str, ...] = (),
         netns: str = "",
+        life_s: int = LIFE_S,
     ) -> None:
         self.log = folder / "console.log"
         self.port = ""
@@ -64,7 +66,7 @@ class Machine:
         self._said = folder / "qemu.log"
         self._control = folder / "qmp"
         self._disk, self._console, self._network, self._drive = disk, console, network, drive
-        self._netns = netns
+        self._netns, self._life_s = netns, life_s
         self._process: subprocess.Popen[bytes] | None = None
         self._qmp: socket.socket | None = None
 
@@ -94,7 +96,7 @@ class Machine:
         )
         space = ("ip", "netns", "exec", self._netns) if self._netns else ()
         command = [
-            *("timeout", "--foreground", "--signal=KILL", str(LIFE_S), *space),
+            *("timeout", "--foreground", "--signal=KILL", str(self._life_s), *space),
             *(QEMU, "-M", "virt", "-cpu", "cortex-a53", "-m", "128", "-nodefaults"),
             *("-display", "none", "-bios", str(U_BOOT), "-S"),
             *("-chardev", chardev, "-serial", "chardev:console"),

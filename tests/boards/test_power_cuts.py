@@ -6,30 +6,24 @@ many, `LOOPSTART_REAL_CUTS` on how many of them U-Boot itself is booted.
 
 from __future__ import annotations
 
-import binascii
 import os
-import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from boards.board import load_board
 from boards.boot_part import boot_part, first_sector
-from boards.hardware import Flash, regions
-from boards.slot import TABLE_OCTETS, decode_table, slot_octets
-from boards.state import boot, installed, marked_good, newest, next_write
+from boards.slot import TABLE_OCTETS, slot_octets
+from boards.state import installed, marked_good, next_write
+from tests.boards.cuts import BOARD, FLASH, boots, phase, places, whole
 from tests.boards.images import signed_image
 from tests.boards.machine import Machine, blank, needs_qemu
 from tests.boards.test_flash_real import run_tool
-from tests.boards.write_log import SECTOR, Disk, Request, cut, parse, recording
+from tests.boards.write_log import Disk, Request, cut, parse, recording
 
 KIB = 1024
 CUTS = int(os.environ.get("LOOPSTART_CUTS", "100"))
 REAL_CUTS = int(os.environ.get("LOOPSTART_REAL_CUTS", "2"))
-BOARD = load_board("qemu-arm64")
-assert BOARD.flash is not None
-FLASH: Flash = BOARD.flash
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,60 +73,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     return Recording(base, parse(log))
 
 
-def phase(request: Request) -> str:
-    """Which region a request writes to."""
-    if not request.octets:
-        return "flush"
-    for name, region in regions(FLASH):
-        if region.offset <= request.offset < region.end:
-            return name
-    return "elsewhere"
-
-
-def whole(disk: Disk, offset: int) -> int | None:
-    """The version in a slot, None where the boot script would find it damaged."""
-    table = decode_table(disk.read(offset, TABLE_OCTETS))
-    if table is None:
-        return None
-    for part in table[1]:
-        octets = disk.read(offset + part.offset, -(-part.octets // SECTOR) * SECTOR)
-        if binascii.crc32(octets[: part.octets]) != part.crc:
-            return None
-    return table[0]
-
-
-def boots(disk: Disk) -> int | None:
-    """The version that the board comes to, by the steps of its boot script; None for rescue."""
-    for _ in range(8):
-        first, second = (disk.read(offset, 4096) for offset in FLASH.state_blocks)
-        latest = newest(first, second)
-        if latest is None:
-            return None
-        target, after = boot(latest[1])
-        if after is None:
-            return None
-        index, octets = next_write(first, second, after)
-        disk.write(FLASH.state_blocks[index], octets)
-        slot = FLASH.slot_a if target == "a" else FLASH.slot_b
-        version = whole(disk, slot.offset)
-        if version is not None:
-            return version
-    return None
-
-
-def places(requests: list[Request], count: int) -> list[tuple[int, int]]:
-    """Where to cut: requests and seeds; at least six of ten within the slot, two within states."""
-    chance = random.Random(2026)
-    slot = [at for at, one in enumerate(requests) if phase(one) == "slot_b"]
-    state = [at for at, one in enumerate(requests) if phase(one) == "state"]
-    any_ = list(range(len(requests)))
-    chosen = []
-    for number in range(count):
-        among = slot if number % 10 < 6 else state if number % 10 < 9 else any_
-        chosen.append((chance.choice(among), number))
-    return chosen
-
-
 @needs_qemu
 @pytest.mark.timeout(300)
 def test_the_recording_is_what_it_is_taken_for(recorded: Recording) -> None:
@@ -151,7 +91,7 @@ def test_a_board_boots_after_any_cut(
     recorded: Recording, capsys: pytest.CaptureFixture[str]
 ) -> None:
     came: dict[str, dict[int | None, int]] = {}
-    for index, seed in places(recorded.requests, CUTS):
+    for index, seed in places(recorded.requests, CUTS, ("state",)):
         version = boots(cut(recorded.base, recorded.requests, index, seed))
         where = came.setdefault(phase(recorded.requests[index]), {})
         where[version] = where.get(version, 0) + 1
@@ -176,7 +116,7 @@ def test_a_board_that_does_not_boot_would_be_found_out(recorded: Recording) -> N
 @needs_qemu
 @pytest.mark.timeout(600)
 def test_u_boot_boots_what_is_expected_after_a_cut(recorded: Recording, tmp_path: Path) -> None:
-    for index, seed in places(recorded.requests, 6 * REAL_CUTS)[::6]:
+    for index, seed in places(recorded.requests, 6 * REAL_CUTS, ("state",))[::6]:
         expected = boots(cut(recorded.base, recorded.requests, index, seed))
         path = tmp_path / "disk"
         cut(recorded.base, recorded.requests, index, seed).save(path)

@@ -1,0 +1,1 @@
+"""A board's whole life in QEMU, against a real host."""
