@@ -64,6 +64,8 @@ def remembers(disk: Disk, folder: Path, config: str) -> str:
     path = folder / "persistent"
     path.write_bytes(_region(disk, FLASH.persistent))
     checked = _run("/sbin/e2fsck", "-p", str(path))
+    if checked.returncode > 1:  # as boards/image/system/init does
+        checked = _run("/sbin/e2fsck", "-y", "-b", "8193", "-B", "1024", str(path))
     if checked.returncode > 1:
         return f"e2fsck says {checked.stdout[-300:]!r}"
     found = _run("/sbin/debugfs", "-R", "cat ata.toml", str(path)).stdout.decode()
