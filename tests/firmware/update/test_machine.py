@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware.update.machine import Stage
-from firmware.update.values import Ask, CheckSync, Fetch, Pause, Restart, TakeConfig
+from firmware.update.values import Ask, CheckSync, Fetch, Pause, Restart, TakeConfig, Times
 from firmware.wire.provisioning import Configuration, Document
 from tests.firmware.update.world import World, firmware
 
@@ -48,6 +48,18 @@ def test_a_version_that_never_registers_falls_back_and_is_not_tried_for_ever() -
     world.run(5 * MINUTE)
     assert world.boots[-1] == 3
     assert world.update.problems == {}
+
+
+def test_how_long_a_new_version_may_take_to_register_is_for_its_owner_to_say() -> None:
+    for least_s, minutes in ((60, 4), (1_800, 40)):
+        world = World(broken=frozenset((2,)), times=Times(refused_ms=least_s * 1_000))
+        world.document = TWO
+        world.run(2 * MINUTE)
+        world.fetched()
+        world.run(least_s - 30)
+        assert world.boots == [1, 2], "it still has time"
+        world.run(minutes * MINUTE)
+        assert world.boots[:3] == [1, 2, 1]
 
 
 def test_an_outage_of_the_host_rolls_nothing_back() -> None:

@@ -24,6 +24,7 @@ from firmware.update.values import (
     RegistrarAnswered,
     Restart,
     TakeConfig,
+    Times,
     Told,
     WriteState,
 )
@@ -44,7 +45,10 @@ class World:
         broken: versions that never register.
     """
 
-    def __init__(self, seed: int = 1, broken: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, seed: int = 1, broken: frozenset[int] = frozenset(), times: Times | None = None
+    ) -> None:
+        self.times = times
         self.dice = random.Random(seed)
         self.broken = broken
         self.now_ms = 0.0
@@ -86,7 +90,9 @@ class World:
         self.calls = False
         self.answered_in_trial = False
         board = Board(BOARD, self.running, self.state, (self.versions[0], self.versions[1]))
-        self.update = Update(board, self.kept, self._check, self.dice.random, self.now_ms)
+        self.update = Update(
+            board, self.kept, self._check, self.dice.random, self.now_ms, self.times
+        )
         self._obey(self.update.start())
         self.tell()
 
