@@ -31,7 +31,10 @@ def main() -> int:
     parser.add_argument("image", type=Path, help="version 1, as `tasks.py image` builds it")
     parser.add_argument("--key", type=Path, required=True, help="it is signed with this one")
     parser.add_argument("--rescue", type=Path, help="a rescue system that knows the key")
-    parser.add_argument("--last", type=int, default=max(STEPS), help="the last step to play")
+    known = "; ".join(f"{step} {row[0]}" for step, row in STEPS.items())
+    parser.add_argument(
+        "--only", nargs="+", type=int, choices=sorted(STEPS), metavar="N", help=known
+    )
     parser.add_argument("--keep", action="store_true", help="leave disk and logs where they are")
     given = parser.parse_args()
     if _INSIDE not in os.environ:
@@ -60,7 +63,7 @@ def enter_namespace(words: list[str]) -> None:
 
 async def perform(given: argparse.Namespace, folder: Path) -> bool:
     """Set up, play in order until something fails, tell, clear away."""
-    steps = {step: row for step, row in STEPS.items() if step <= given.last}
+    steps = {step: row for step, row in STEPS.items() if step in (given.only or STEPS)}
     report = Report({step: row[0] for step, row in steps.items()}, name="the chain")
     stage = Stage(folder, given.image, given.key, report, given.rescue)
     task = asyncio.current_task()
