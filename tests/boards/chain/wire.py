@@ -19,6 +19,7 @@ class Wire:
     def __init__(self, port: int, onward: int) -> None:
         self._port, self._onward = port, onward
         self._server: asyncio.Server | None = None
+        self._carrying: set[asyncio.Task[None]] = set()
         self.carried = 0
         """Octets to the board, over all connections."""
         self.cut_at: int | None = None
@@ -32,8 +33,14 @@ class Wire:
         """Carry no more."""
         if self._server is not None:
             self._server.close()
+        for task in self._carrying:
+            task.cancel()
 
     async def _carry(self, board: asyncio.StreamReader, to_board: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
         with suppress(OSError, asyncio.CancelledError):
             host, to_host = await asyncio.open_connection("127.0.0.1", self._onward)
             up = asyncio.create_task(self._pass(board, to_host, False))
