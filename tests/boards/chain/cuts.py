@@ -60,19 +60,22 @@ def cut_all(recording: Recording, count: int, folder: Path, config: str) -> Coun
 
 
 def remembers(disk: Disk, folder: Path, config: str) -> str:
-    """What is wrong with the persistent part after its journal was replayed; empty: nothing."""
+    """What is wrong with the persistent part after its journal was replayed; empty: nothing.
+
+    Its files are read as Linux reads them: without the bitmaps of what is free (`-c`).
+    """
     path = folder / "persistent"
     path.write_bytes(_region(disk, FLASH.persistent))
     checked = _run("/sbin/e2fsck", "-p", str(path))
     if checked.returncode > 1:  # as boards/image/system/init does
-        checked = _run("/sbin/e2fsck", "-y", "-b", "8193", "-B", "1024", str(path))
+        checked = _run("/sbin/e2fsck", "-p", "-b", "8193", "-B", "1024", str(path))
     if checked.returncode > 1:
         return f"e2fsck says {checked.stdout[-300:]!r}"
-    found = _run("/sbin/debugfs", "-R", "cat ata.toml", str(path)).stdout.decode()
+    found = _run("/sbin/debugfs", "-c", "-R", "cat ata.toml", str(path)).stdout.decode()
     if found != config:
         return f"the configuration is {found[:200]!r}"
     for name in FILES:
-        text = _run("/sbin/debugfs", "-R", f"cat state/provisioning/{name}", str(path)).stdout
+        text = _run("/sbin/debugfs", "-c", "-R", f"cat state/provisioning/{name}", str(path)).stdout
         try:
             if text:
                 json.loads(text)
