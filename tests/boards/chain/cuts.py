@@ -18,6 +18,9 @@ from tests.boards.write_log import SECTOR, Disk, Request, cut, parse
 STATES = ("state", "persistent")
 """The boot state, by itself and by its boot script; and what the updater remembers."""
 FILES = ("secret.json", "kept.json", "received.json")
+MENDED = ("-p", "-b", "4096", "-B", "4096")
+"""How the system mends a persistent part that cannot be mounted: by its superblock's copy."""
+MOUNTED = "loop,noatime,data=journal,errors=remount-ro"
 _REGISTERED = "event=registered"
 
 
@@ -60,27 +63,36 @@ def cut_all(recording: Recording, count: int, folder: Path, config: str) -> Coun
 
 
 def remembers(disk: Disk, folder: Path, config: str) -> str:
-    """What is wrong with the persistent part after its journal was replayed; empty: nothing.
+    """What is wrong with the persistent part; empty: nothing.
 
-    Its files are read as Linux reads them: without the bitmaps of what is free (`-c`).
+    Linux itself mounts it and reads it, after what boards/image/system/init does where it cannot.
     """
-    path = folder / "persistent"
+    path, place = folder / "persistent", folder / "mounted"
     path.write_bytes(_region(disk, FLASH.persistent))
-    checked = _run("/sbin/e2fsck", "-p", str(path))
-    if checked.returncode > 1:  # as boards/image/system/init does
-        checked = _run("/sbin/e2fsck", "-p", "-b", "8193", "-B", "1024", str(path))
-    if checked.returncode > 1:
-        return f"e2fsck says {checked.stdout[-300:]!r}"
-    found = _run("/sbin/debugfs", "-c", "-R", "cat ata.toml", str(path)).stdout.decode()
-    if found != config:
-        return f"the configuration is {found[:200]!r}"
-    for name in FILES:
-        text = _run("/sbin/debugfs", "-c", "-R", f"cat state/provisioning/{name}", str(path)).stdout
-        try:
-            if text:
-                json.loads(text)
-        except ValueError:
-            return f"{name} is {text[:200]!r}"
+    place.mkdir(exist_ok=True)
+    mount = ("mount", "-t", "ext4", "-o", MOUNTED, str(path), str(place))
+    done = _run(*mount)
+    if done.returncode:
+        mended = _run("/sbin/e2fsck", *MENDED, str(path))
+        done = _run(*mount)
+        if done.returncode:
+            return f"mount says {done.stderr[-200:]!r} after e2fsck said {mended.stdout[-300:]!r}"
+    try:
+        return _wrong_in(place, config)
+    finally:
+        _run("umount", str(place))
+
+
+def _wrong_in(place: Path, config: str) -> str:
+    try:
+        found = (place / "ata.toml").read_text()
+        if found != config:
+            return f"the configuration is {found[:200]!r}"
+        for path in (place / "state" / "provisioning" / name for name in FILES):
+            if path.exists():
+                json.loads(path.read_text())
+    except (OSError, ValueError) as failure:
+        return f"what is kept cannot be read: {failure}"
     return ""
 
 
