@@ -92,8 +92,9 @@ def lay_out(disk: Path, image: bytes, persistent: dict[str, str]) -> None:
             for name, text in persistent.items():
                 (files / name).write_text(text)
             part = Path(folder) / "part"
-            size = str(FLASH.persistent.octets // 1024)
-            command = ["/sbin/mke2fs", "-q", "-t", "ext4", "-b", "1024", "-d", str(files)]
+            size = str(FLASH.persistent.octets // 4096)
+            how = ("-q", "-t", "ext4", "-b", "4096", "-g", "4096")  # as the image's init does
+            command = ["/sbin/mke2fs", *how, "-d", str(files)]
             subprocess.run([*command, str(part), size], check=True)
             stream.seek(FLASH.persistent.offset)
             stream.write(part.read_bytes())
