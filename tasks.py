@@ -27,7 +27,7 @@ WORKERS = str(min((os.cpu_count() or 2) + 1, 8))
 INTEROP = (
     *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
     *("espeak-ng", "postgresql", "cpio", "u-boot-tools", "libubootenv-tool", "lrzsz"),
-    *("mtools", "dosfstools", "atftpd", "qemu-system-arm", "u-boot-qemu"),
+    *("mtools", "dosfstools", "atftpd", "dnsmasq-base", "qemu-system-arm", "u-boot-qemu"),
 )
 """Debian packages whose programs the tests talk to; tests without theirs are skipped, by name."""
 PROGRAMS = {
@@ -48,6 +48,7 @@ PROGRAMS = {
     "qemu-system-arm": "qemu-system-aarch64",
     "u-boot-qemu": "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
     "atftpd": "atftpd",
+    "dnsmasq-base": "dnsmasq",
 }
 
 
@@ -375,6 +376,11 @@ def do_provision(arguments: list[str]) -> None:
     python("-m", "boards.flash.provision", *arguments)
 
 
+def do_factory_reset(arguments: list[str]) -> None:
+    """Clear a board's configuration over its console; see `--help`."""
+    python("-m", "boards.flash.factory_reset", *arguments)
+
+
 def do_diagnose(arguments: list[str]) -> None:
     """Gather a board's logs and versions over its console, without secrets; see `--help`."""
     python("-m", "boards.flash.diagnose", *arguments)
@@ -412,7 +418,7 @@ def do_image(arguments: list[str]) -> None:
 
 
 def do_test_image(arguments: list[str]) -> None:
-    """Build an image twice and compare, then boot it in QEMU: some minutes."""
+    """Build an image twice and compare, boot it in QEMU: some minutes."""
     absent = tuple(
         package
         for package, program in {
@@ -426,7 +432,7 @@ def do_test_image(arguments: list[str]) -> None:
         fail(f"the tests need programs: run `sudo apt-get install {' '.join(absent)}`")
     do_image(["--board", "qemu-arm64", "--unsigned"])
     os.environ["LOOPSTART_IMAGE_TWICE"] = "1"
-    tests = ("tests/boards/test_image_twice.py", "tests/boards/test_system.py")
+    tests = tuple(f"tests/boards/test_{name}.py" for name in ("image_twice", "system"))
     python("-m", "pytest", "-n", "0", *tests, *arguments)
 
 
@@ -448,6 +454,7 @@ TASKS = {
     "flash": do_flash,
     "provision": do_provision,
     "diagnose": do_diagnose,
+    "factory-reset": do_factory_reset,
     "console": do_console,
     "ports": do_ports,
     "test-boards": do_test_boards,
@@ -569,6 +576,19 @@ else:
         do_provision([*arguments, *(["--json"] if json else [])])
 
     @task(
+        name="factory-reset",
+        help={
+            "board": "Its name, or the path of its file.",
+            "port": "/dev/ttyUSB0, or socket://host:port.",
+            "json": "One JSON object a line.",
+        },
+    )
+    def reset(_context: Any, board: str, port: str, json: bool = False) -> None:
+        """Clear a board's configuration, secrets and settings over its console."""
+        ensure_venv()
+        do_factory_reset(["--board", board, "--port", port, *(["--json"] if json else [])])
+
+    @task(
         help={
             "board": "Its name, or the path of its file.",
             "port": "/dev/ttyUSB0, or socket://host:port.",
@@ -672,7 +692,7 @@ def main(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help", "-l", "--list"):
         print("usage: python3 tasks.py TASK [ARGUMENTS]\n\nTasks:")
         for name, function in TASKS.items():
-            print(f"  {name:<12}{(function.__doc__ or '').splitlines()[0]}")
+            print(f"  {name:<14}{(function.__doc__ or '').splitlines()[0]}")
         print("\nExamples:\n  python3 tasks.py demo\n  python3 tasks.py test -k registrar")
         return
     name, *rest = arguments

@@ -247,7 +247,7 @@ class Button:
     line: int = setting(-1, least=-1, most=1023)
     active_low: bool = True
     key: str = ""
-    """Of kind `console`: the key that stands for it during the countdown."""
+    """Of kind `console`: the key that stands for it, during the countdown and in operation."""
     reset_s: float = setting(10.0, least=1, most=60)
     """Held for so long in operation, the defaults are restored."""
 

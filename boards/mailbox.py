@@ -4,7 +4,9 @@ The boot loader writes blocks and knows no file system that it could safely writ
 console, through which Linux could take a file, would be open to anybody with a cable. So the
 configuration is written as it is into a region of its own, and the system in the slot, when it
 starts, puts it in its place and clears the region: `take`. Head: magic, length and CRC-32 of what
-follows, big-endian; what was written in part is none.
+follows, big-endian; what was written in part is none. Another magic alone, `WIPE`, asks for the
+defaults: the system clears the persistent part before it mounts it, then the region, so that a
+power cut on the way has it begin anew.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from pathlib import Path
 HEAD_OCTETS = 16
 _HEAD = struct.Struct(">8sII")
 _MAGIC = b"LOOPMAIL"
+WIPE = b"LOOPWIPE"
+"""At the start of a mailbox: restore the defaults. `boards/image/system/init` does."""
 
 
 def encode(octets: bytes) -> bytes:

@@ -40,7 +40,7 @@ from firmware.line_values import Audio, OpenLoop, Sound
 from firmware.memory import Memory, state_folder
 from firmware.menu import own_address, sentences
 from firmware.mixer import Mixer
-from firmware.phone import Features, Note, Remember, Speak
+from firmware.phone import Call, Features, Note, Remember, Speak
 from firmware.prompts import clip
 from firmware.station import Command
 from firmware.status import Notices
@@ -179,9 +179,21 @@ class Device:
             self._tester.step(self._clock(), self._station.idle)
         self._show()
         if self._notices is not None:
-            self._notices.tell(self._registered, self._station.busy)
+            self._tell(self._notices)
         if self.stops_when_idle and not self._station.busy:
             self.stopping = True
+
+    def _tell(self, notices: Notices) -> None:
+        """How the line is, for updates and lamps; and that the loop goes round."""
+        station = self._station
+        notices.tell(
+            self._registered,
+            station.busy,
+            station.phone.state in (Call.RINGING, Call.RECALLING),
+            station.line.messages_wait,
+            self._tester is not None and self._tester.alarm,
+        )
+        notices.beat(self._clock())
 
     def _keep_line(self, why: str) -> None:
         """What happens at the line goes before a test of it."""

@@ -15,10 +15,11 @@ from boards.schema import ConfigError
 from firmware.assembly import OneLine, lines_of
 from firmware.clock import monotonic_ms
 from firmware.config import Config, load_config
+from firmware.heartbeat import WHOLE, Heartbeat
 from firmware.line_tester import Lifted, as_json, as_table, run_now, status_of
 from firmware.log import set_up
 from firmware.priority import prefer_sound
-from firmware.status import Notices
+from firmware.status import Notices, name_of, run_folder
 from firmware.supervisor import Supervisor, end_with_parent
 from firmware.ua.base import AgentError
 from firmware.update.migration import MigrationError, own_path
@@ -33,12 +34,17 @@ EXAMPLES = """examples:
   loopstart-ata --config ata.toml --line-test   measure the line (GR-909); no device may run on it
 
 Several [[lines]] in the configuration run in a process each; one that ends is started again.
+It exits with 1 where the account's protocol cannot start, 2 where the configuration is wrong,
+3 where the line's hardware is not there or fails.
 SIGTERM and SIGINT end calls, remove this device's own registration, and exit with status 0.
 SIGHUP does the same for one line; several lines then start anew, by the configuration as it is.
 SIGUSR1 tests the line as soon as the telephone rests; the results are logged.
 SIGUSR2 ends the program when nobody calls; several lines each when nobody calls on it.
 A line test exits with 0 if it found no fault, 1 if it found one, 2 if it could not be made.
 """
+
+NO_HARDWARE = 3
+"""Exit status: whoever starts the program again may wait, for the hardware to be put in."""
 
 Run = Callable[[Config, LineHardware, Notices | None], int]
 """Carries one line until it is told to stop; answers the exit status."""
@@ -97,9 +103,10 @@ def main(arguments: list[str] | None, run: Run) -> int:
 
 
 def _notices(path: Path, line: OneLine, supervised: bool) -> Notices | None:
-    """Where to tell how the line is: where the device is provisioned, or its slot is judged."""
+    """Where to tell how the line is: where the device is provisioned, or the system asks."""
     whole = load_config(path)
-    if whole.provisioning is None and not os.environ.get("LOOPSTART_SLOT"):
+    asked = run_folder()
+    if whole.provisioning is None and asked is None:
         return None
     given = whole.provisioning or ProvisioningConfig()
     places = Places.of(given, whole.state_dir)
@@ -112,7 +119,10 @@ def _notices(path: Path, line: OneLine, supervised: bool) -> Notices | None:
         return fetch_balance(given, places)
 
     known = balance if whole.provisioning is not None else None
-    return Notices(places.run, places.tests, name, program, known)
+    heartbeat = None
+    if asked is not None:
+        heartbeat = Heartbeat(asked, name_of(name) if supervised else WHOLE)
+    return Notices(places.run, places.tests, name, program, known, heartbeat)
 
 
 def _lines(path: Path) -> tuple[OneLine, ...]:
@@ -127,7 +137,7 @@ def _run_one(line: OneLine, level: str, run: Run, notices: Notices | None) -> in
     except (AgentError, LineFault) as error:
         name = f"{line.name}: " if line.name else ""
         print(f"loopstart-ata: {name}{error}", file=sys.stderr)
-        return 1
+        return NO_HARDWARE if isinstance(error, LineFault) else 1
 
 
 def _supervise(path: Path, lines: Sequence[OneLine], debug: bool) -> int:
@@ -150,7 +160,7 @@ def _supervise(path: Path, lines: Sequence[OneLine], debug: bool) -> int:
             return False
         return True
 
-    return Supervisor(names, command, good).run()
+    return Supervisor(names, command, good, run=run_folder()).run()
 
 
 def line_test(one: OneLine, json: bool) -> int:

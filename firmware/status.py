@@ -1,4 +1,4 @@
-"""What the process of a line tells the one that looks after updates, in files that both know.
+"""What the process of a line tells those that look after updates and lamps, in files that all know.
 
 One small JSON file a line, in a folder that a restart empties: whether it is registered, whether
 somebody calls, when its registrar answered last. And one that a restart does not empty: the last
@@ -18,10 +18,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from boards.schema import ConfigError, load_table
+from firmware.heartbeat import Heartbeat
 from hal.line_tests import Result
 
 _log = logging.getLogger("loopstart")
 _SUFFIX = ".line"
+UPDATING = "updating"
+"""File beside the states, while another version is fetched or about to be started."""
 _TESTS_SUFFIX = ".tests"
 _MOST_OCTETS = 65_536
 _MOST_RUNS = 8
@@ -43,9 +46,20 @@ class LineState:
     """When the registrar has answered last, whatever it said."""
     sync_ms: float = 0.0
     """When the registrar has wanted the device to ask for its configuration."""
+    ringing: bool = False
+    messages: bool = False
+    """Voice mail waits."""
+    alarm: bool = False
+    """A test of the line has found a fault."""
 
 
-def _name_of(line: str) -> str:
+def run_folder() -> Path | None:
+    """Where the system wants to be told how the program is: systemd's folder for this service."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(given) if given else None
+
+
+def name_of(line: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", line) or "line"
 
 
@@ -58,6 +72,7 @@ class Notices:
         line: name of the line.
         program: see `LineState`.
         balance: asks the host what the account may still spend; it waits for the answer.
+        heartbeat: shows that the line's loop goes round; None: nobody asks.
     """
 
     def __init__(
@@ -67,16 +82,39 @@ class Notices:
         line: str,
         program: int,
         balance: Callable[[], str] | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self.balance = balance
-        self._path = run / (_name_of(line) + _SUFFIX)
+        self._heartbeat = heartbeat
+        self._path = run / (name_of(line) + _SUFFIX)
         self.tests = TestFile(tests, line)
-        self._told = LineState(_name_of(line), os.getpid(), program)
+        self._told = LineState(name_of(line), os.getpid(), program)
         self._write()
 
-    def tell(self, registered: bool, calls: bool) -> None:
+    def tell(
+        self,
+        registered: bool,
+        calls: bool,
+        ringing: bool = False,
+        messages: bool = False,
+        alarm: bool = False,
+    ) -> None:
         """The line is like this now."""
-        self._change(replace(self._told, registered=registered, calls=calls))
+        self._change(
+            replace(
+                self._told,
+                registered=registered,
+                calls=calls,
+                ringing=ringing,
+                messages=messages,
+                alarm=alarm,
+            )
+        )
+
+    def beat(self, now_ms: float) -> None:
+        """The line's loop goes round."""
+        if self._heartbeat is not None:
+            self._heartbeat.beat(now_ms)
 
     def answered(self, now_ms: float) -> None:
         """The registrar has answered, whatever it said."""
@@ -100,6 +138,8 @@ class Notices:
 
     def close(self) -> None:
         """The line is gone."""
+        if self._heartbeat is not None:
+            self._heartbeat.close()
         with suppress(OSError):
             self._path.unlink()
 
@@ -143,8 +183,8 @@ class TestFile:
         line: str,
         utc_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._path = folder / (_name_of(line) + _TESTS_SUFFIX)
-        self._line = _name_of(line)
+        self._path = folder / (name_of(line) + _TESTS_SUFFIX)
+        self._line = name_of(line)
         self._utc_ms = utc_ms
 
     def keep(self, results: Sequence[Result]) -> None:

@@ -14,9 +14,12 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 from firmware.clock import monotonic_ms
+from firmware.heartbeat import EVERY_MS, WHOLE, Heartbeat
+from firmware.status import name_of
 from firmware.supervision import Kill, Order, Start, State, Supervision, Terminate
 
 _log = logging.getLogger("loopstart")
@@ -36,6 +39,7 @@ class Supervisor:
         command: what the process of a line is started with.
         good: whether the configuration may be read anew; says what is wrong if not.
         supervision: what decides; None: by the usual times.
+        run: folder of the heartbeats; None: nobody asks for them.
     """
 
     def __init__(
@@ -44,12 +48,16 @@ class Supervisor:
         command: Callable[[str], list[str]],
         good: Callable[[], bool],
         supervision: Supervision | None = None,
+        run: Path | None = None,
     ) -> None:
         self._command = command
         self._good = good
         self._supervision = supervision or Supervision(names)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._signals: deque[int] = deque()
+        self._heartbeat = Heartbeat(run, WHOLE) if run is not None else None
+        self._beats = {name: Heartbeat(run, name_of(name)) for name in names} if run else {}
+        """Of the lines: each process writes its own, and this one the first and the end of it."""
 
     def run(self) -> int:
         """Work until told to stop, or until every line has failed; answers the exit status."""
@@ -61,6 +69,8 @@ class Supervisor:
         try:
             self._obey(self._supervision.start(monotonic_ms()))
             while not self._supervision.done:
+                if self._heartbeat is not None:
+                    self._heartbeat.beat(monotonic_ms())
                 select.select((wake_read,), (), (), self._pause_s())
                 with suppress(BlockingIOError):
                     os.read(wake_read, _WAKE_OCTETS)
@@ -69,6 +79,8 @@ class Supervisor:
             for process in self._processes.values():
                 process.kill()
                 process.wait()
+            for beat in (*self._beats.values(), *([self._heartbeat] if self._heartbeat else [])):
+                beat.close()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(before)
@@ -109,6 +121,8 @@ class Supervisor:
             status = process.poll()
             if status is not None:
                 del self._processes[name]
+                if name in self._beats:
+                    self._beats[name].close()
                 self._ended(name, status)
 
     def _ended(self, name: str, status: int) -> None:
@@ -147,15 +161,18 @@ class Supervisor:
             self._ended(name, _NOT_STARTED)
             return
         self._processes[name] = process
+        if name in self._beats:
+            self._beats[name].grant(monotonic_ms())
         _log.info("line started", extra={"port": name, "pid": process.pid})
 
     def _pause_s(self) -> float:
         if self._signals:
             return 0.0
         deadline_ms = self._supervision.deadline_ms
+        longest_s = _LONGEST_PAUSE_S if self._heartbeat is None else EVERY_MS / 1000
         if deadline_ms is None:
-            return _LONGEST_PAUSE_S
-        return min(_LONGEST_PAUSE_S, max(0.0, (deadline_ms - monotonic_ms()) / 1000))
+            return longest_s
+        return min(longest_s, max(0.0, (deadline_ms - monotonic_ms()) / 1000))
 
 
 def end_with_parent() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from boards.flash.port import Port
 from boards.flash.report import Report
-from boards.flash.watch import BootWatch
 from boards.loader_run import LoaderRun, Told
 
 _MOST_WAIT_S = 1.0
@@ -29,6 +29,19 @@ class Helper:
 
     def close(self) -> None:
         """Nothing more is wanted of it."""
+
+
+class Watch(Protocol):
+    """Follows what a board says after it was started."""
+
+    over: bool
+
+    @property
+    def deadline(self) -> float:
+        """When `receive` is due at the latest, with nothing if nothing has come."""
+
+    def receive(self, octets: bytes, now: float) -> list[str]:
+        """Take what the console says; gives sentences for whoever watches."""
 
 
 def flash(
@@ -59,9 +72,9 @@ def flash(
 
 
 def watch(
-    port: Port, boot: BootWatch, heard: bytes, report: Report, clock: Callable[[], float]
+    port: Port, boot: Watch, heard: bytes, report: Report, clock: Callable[[], float]
 ) -> None:
-    """Follow the console until the device has registered, or will not; `boot` says which.
+    """Follow the console until what is watched for has come, or will not; `boot` says which.
 
     Raises:
         PortError: the port has gone.

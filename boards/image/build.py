@@ -49,6 +49,8 @@ _SCRIPTS = (
         "loopstart-state",
         "loopstart-mailbox",
         "loopstart-update",
+        "loopstart-panel",
+        "factory-reset",
     ),
 )
 _FOLDERS = (
@@ -131,8 +133,8 @@ class Build:
         """What the scripts of the system know of the board, as variables of the shell."""
         flash, boot, console = self._board.flash, self._board.boot, self._board.console
         assert flash is not None
-        assert boot is not None
         assert console is not None
+        assert boot is not None
         values = {
             "BOARD": self._board.name,
             "BUILD_TIME": self._lock.build_time,
@@ -144,6 +146,7 @@ class Build:
             "MAILBOX_OCTETS": flash.mailbox.octets if flash.mailbox else "",
             "CONSOLE": f"/dev/{console.device}",
             "FEED": "; ".join(boot.feed),
+            "PANEL": "1" if self._board.leds or self._board.button else "",
         }
         return "".join(f"{name}='{value}'\n" for name, value in values.items())
 

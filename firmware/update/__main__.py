@@ -22,7 +22,8 @@ from boards.state import BootState, Slot
 from firmware.clock import monotonic_ms
 from firmware.config import Config, load_config
 from firmware.log import set_up
-from firmware.update.agent import Agent, Hands, end_when_idle, has_way_out
+from firmware.network import has_way_out
+from firmware.update.agent import Agent, Hands, end_when_idle
 from firmware.update.connecting import connect
 from firmware.update.files import ConfigFiles, load_kept
 from firmware.update.machine import Update

@@ -10,15 +10,21 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from boards.state import BootState
 from firmware.clock import monotonic_ms
-from firmware.status import LineState, forget_tests, is_alive, line_states, waiting_tests
+from firmware.status import (
+    UPDATING,
+    LineState,
+    forget_tests,
+    is_alive,
+    line_states,
+    waiting_tests,
+)
 from firmware.update.files import ConfigFiles, save_kept
-from firmware.update.machine import Update
+from firmware.update.machine import Stage, Update
 from firmware.update.places import Places
 from firmware.update.values import (
     Ask,
@@ -114,6 +120,7 @@ class Agent:
         self._report_ms: float | None = None
         """When to look whether there is something to report; None: one is on its way."""
         self._host_there = False
+        self._shows_updating = False
         self.stopping = False
 
     def run(self) -> int:
@@ -147,6 +154,7 @@ class Agent:
             OSError: as `turn`.
         """
         states = line_states(self._places.run, self._hands.alive)
+        self._show_updating()
         if self._leaving is not None:
             if not any(self._hands.alive(one.pid) for one in self._leaving):
                 _log.warning("restarting for another version")
@@ -184,6 +192,18 @@ class Agent:
 
     def _tell(self, event: Event) -> None:
         self._obey(self._update.handle(event, self._clock()))
+
+    def _show_updating(self) -> None:
+        """Let whoever lights the lamps know that the power should stay on."""
+        under_way = self._update.stage in (Stage.FETCHING, Stage.STAGED, Stage.LEAVING)
+        if under_way is self._shows_updating:
+            return
+        self._shows_updating = under_way
+        with suppress(OSError):
+            if under_way:
+                (self._places.run / UPDATING).touch()
+            else:
+                (self._places.run / UPDATING).unlink()
 
     # --- orders ---
 
@@ -286,18 +306,3 @@ def end_when_idle(pid: int) -> None:
     """Let a program of lines end when nobody calls."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGUSR2)
-
-
-def has_way_out(route: Path = Path("/proc/net/route"), route6: Path | None = None) -> bool:
-    """Whether there is a default route, by IPv4 or IPv6 (proc(5))."""
-    with suppress(OSError):
-        for line in route.read_text().splitlines()[1:]:
-            words = line.split()
-            if len(words) > 7 and words[1] == words[7] == "00000000":
-                return True
-    with suppress(OSError):
-        for line in (route6 or Path("/proc/net/ipv6_route")).read_text().splitlines():
-            words = line.split()
-            if len(words) == 10 and words[:2] == ["0" * 32, "00"] and words[9] != "lo":
-                return True
-    return False

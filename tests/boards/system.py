@@ -183,16 +183,25 @@ def measure(image: Path, folder: Path) -> dict[str, Any]:
 LIMITS = {"image_mb": 40, "memory_mb": 96, "seconds": 15}
 
 
+def over_limits(found: dict[str, Any]) -> list[str]:
+    """What is more than it may be, or missing; empty where all is well."""
+    over = [
+        f"{name}: {found[name]}, at most {most}"
+        for name, most in LIMITS.items()
+        if found[name] > most
+    ]
+    return over if found["heard_hz"] == [350, 440] else [*over, "no dial tone"]
+
+
 def main(words: list[str]) -> int:
     """Measure the image of this path; exit status 1 where it is over a limit."""
     with tempfile.TemporaryDirectory() as place:
         found = measure(Path(words[0]), Path(place))
     print(json.dumps(found))
-    over = [name for name, most in LIMITS.items() if found[name] > most]
-    if over or found["heard_hz"] != [350, 440]:
-        print(f"over its limit: {', '.join(over) or 'no dial tone'}", file=sys.stderr)
-        return 1
-    return 0
+    over = over_limits(found)
+    if over:
+        print(f"over its limits: {'; '.join(over)}", file=sys.stderr)
+    return 1 if over else 0
 
 
 if __name__ == "__main__":

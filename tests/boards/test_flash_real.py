@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -163,3 +166,40 @@ def test_a_blank_disk_is_flashed_by_tftp(tmp_path: Path) -> None:
     assert (tool.status, tool.result["failure"]) == (session.REGISTERED, "")
     assert holds(disk, "a", image)
     assert tool.sent >= 6 * MIB
+
+
+@contextlib.contextmanager
+def dnsmasq(net: str, folder: Path) -> Iterator[Path]:
+    """Gives boards in the namespace their addresses; its log."""
+    log = folder / "dnsmasq.log"
+    command = [
+        *("ip", "netns", "exec", net, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null"),
+        *("--port=0", "--interface=tap0", "--bind-interfaces", "--user=root", "--pid-file="),
+        *("--dhcp-range=192.0.2.50,192.0.2.60,5m", f"--dhcp-leasefile={folder}/leases"),
+        *("--log-dhcp", f"--log-facility={log}"),
+    ]
+    process = subprocess.Popen(command)
+    try:
+        yield log
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@needs_netns
+@pytest.mark.interop
+@pytest.mark.skipif(shutil.which("dnsmasq") is None, reason="needs dnsmasq-base")
+def test_a_board_gets_its_address_by_dhcp(tmp_path: Path) -> None:
+    """Given a network with a DHCP server and no `--address`, the board takes what it is given."""
+    image, key = signed_image(tmp_path, 300 * KIB)
+    disk = blank(tmp_path / "disk", flash_table().octets)
+    how = ("--via", "tftp", "--server", SERVER)
+    with (
+        namespace() as net,
+        Machine(tmp_path, disk, network=TAP, netns=net) as machine,
+        dnsmasq(net, tmp_path) as log,
+    ):
+        tool = run_tool(machine, image, key, *how, netns=net)
+    assert (tool.status, tool.result["failure"]) == (session.REGISTERED, "")
+    assert holds(disk, "a", image)
+    assert "DHCPACK(tap0) 192.0.2.5" in log.read_text()

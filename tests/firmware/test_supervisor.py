@@ -9,9 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from firmware.heartbeat import STALE_S, START_S
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import sys
+import os, sys
+from pathlib import Path
 from firmware.log import set_up
 from firmware.supervision import Supervision, Times
 from firmware.supervisor import Supervisor
@@ -21,7 +26,8 @@ times = Times(first_pause_ms=20, longest_pause_ms=80, most_ends=4, stop_ms=300)
 def command(name):
     script = scripts[name]
     return [script] if "/" in script else [sys.executable, "-c", script]
-sys.exit(Supervisor([*scripts], command, lambda: True, Supervision([*scripts], times)).run())
+run = Path(os.environ["RUN"]) if "RUN" in os.environ else None
+sys.exit(Supervisor([*scripts], command, lambda: True, Supervision([*scripts], times), run).run())
 """
 SOUND = "import time; time.sleep(60)"
 CRASHES = "import os; os.abort()"
@@ -90,3 +96,27 @@ def test_a_hangup_starts_all_anew(tmp_path: Path) -> None:
     both.process.send_signal(signal.SIGHUP)
     both.wait_for("line started", 4)
     assert both.end() == 0
+
+
+def test_it_shows_that_its_loop_goes_round_and_whose_first_beat_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given two lines of which one does not come up, its beat is not waited for, and when the
+    program has ended none is."""
+    run = tmp_path / "run"
+    run.mkdir()
+    monkeypatch.setenv("RUN", str(run))
+    both = Supervised(tmp_path, good=SOUND, bad="import sys; sys.exit(2)")
+    both.wait_for("line failed; the others go on")
+    now_s = time.monotonic()
+    assert sorted(path.name for path in run.iterdir()) == ["good.beat", "program.beat"]
+    assert abs(int((run / "program.beat").read_text()) - now_s) <= 3
+    granted = int((run / "good.beat").read_text()) - now_s
+    assert START_S - STALE_S - 5 <= granted <= START_S - STALE_S
+    before = int((run / "program.beat").read_text())
+    end = time.monotonic() + 20
+    while int((run / "program.beat").read_text()) == before:
+        assert time.monotonic() < end, "an idle supervisor beats, too"
+        time.sleep(0.05)
+    assert both.end() == 1
+    assert list(run.iterdir()) == []

@@ -16,8 +16,9 @@ import pytest
 from boards.board import load_board
 from boards.slot import TABLE_OCTETS, Placing, decode_table, slot_octets
 from boards.state import BootState, marked_good
-from firmware.status import Notices
-from firmware.update.agent import Agent, Hands, has_way_out
+from firmware.network import has_way_out
+from firmware.status import UPDATING, Notices
+from firmware.update.agent import Agent, Hands
 from firmware.update.client import HostClient, HostError
 from firmware.update.credentials import Credentials
 from firmware.update.files import ConfigFiles, load_kept
@@ -266,6 +267,8 @@ def test_an_image_of_another_key_is_refused_and_nothing_boots_it(
     assert state is not None
     assert (state.slot, state.is_good("a")) == ("a", True)
     assert rig.update.stage is Stage.IDLE
+    rig.agent.look()
+    assert not (rig.places.run / UPDATING).exists()
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(
@@ -298,6 +301,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(
     rig.until(lambda: rig.ended)
     assert offsets[0] == 0
     assert offsets[1] > 0
+    assert (rig.places.run / UPDATING).exists(), "a lamp says: leave the power on"
     assert rig.medium.read("b", TABLE_OCTETS, len(made(2))) == made(2)
 
 
