@@ -17,8 +17,9 @@ SUFFIX = ".beat"
 EVERY_MS = 2_000.0
 STALE_S = 30
 """A loop that has not gone round for so long hangs: no name is asked for as long as that."""
-START_S = 60
-"""What a process may take from its start to its loop, on the slowest board."""
+START_S = 180
+"""What a process may take from its start to its loop, on the slowest board and beside other work: a
+board that restarts for less would never start."""
 WHOLE = "program"
 """Name of the beat of the process that was started first."""
 
