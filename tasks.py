@@ -352,7 +352,8 @@ def do_keys(arguments: list[str]) -> None:
 
 
 QEMU_TESTS = tuple(
-    f"tests/boards/test_{name}.py" for name in ("flash_real", "power_cuts", "chain", "boot_script")
+    f"tests/boards/test_{name}.py"
+    for name in ("flash_real", "power_cuts", "chain", "boot_script", "rescue_real")
 )
 
 
@@ -525,6 +526,7 @@ else:
             "image": "The image's file.",
             "board": "Its name, or the path of its file.",
             "port": "/dev/ttyUSB0, or socket://host:port.",
+            "rescue": "The file of a rescue system, alone or beside an image.",
             "via": "serial or tftp: how the octets get there.",
             "key": "The public key that the image has to be signed with: digits, or a file.",
             "address": "Of the board, with tftp: 192.0.2.2/24; else by DHCP.",
@@ -534,9 +536,10 @@ else:
     )
     def flash(
         _context: Any,
-        image: str,
         board: str,
         port: str,
+        image: str = "",
+        rescue: str = "",
         via: str = "serial",
         key: str = "",
         address: str = "",
@@ -544,11 +547,12 @@ else:
         json: bool = False,
     ) -> None:
         """Put an image onto a board over its serial console, and see it register."""
-        named = {"--key": key, "--address": address, "--server": server}
+        named = {"--key": key, "--address": address, "--server": server, "--rescue": rescue}
         more = [word for name, value in named.items() if value for word in (name, value)]
         more += ["--json"] if json else []
         ensure_venv()
-        do_flash(["--board", board, "--port", port, "--via", via, *more, image])
+        files = [image] if image else []
+        do_flash(["--board", board, "--port", port, "--via", via, *more, *files])
 
     @task(
         help={

@@ -21,6 +21,10 @@ ALIGNED = 4096
 """Parts begin at multiples of so many octets in a slot: any block device can read them there."""
 SYSTEM = ("kernel", "initramfs", "root")
 """Parts that a system boots from; rescue has no `root`."""
+RESCUE = "rescue"
+"""The part that tells a rescue system from one for a slot: neither goes to the other's place."""
+NOT_FOR_A_SLOT = "this is a rescue system: it goes to its own place by `tasks.py flash --rescue`"
+NOT_FOR_RESCUE = "this is a system for a slot: flash it without --rescue"
 
 
 class Part:

@@ -11,16 +11,10 @@ import ipaddress
 import sys
 from pathlib import Path
 
-from boards.dialogue import FlashDialogue
-from boards.flash.images import (
-    boot_writes,
-    in_slot,
-    public_key,
-    read_image,
-    verifier,
-)
+from boards.dialogue import FlashDialogue, RescueDialogue
+from boards.flash.images import Verify, boot_writes, in_slot, public_key, read_image, verifier
 from boards.flash.report import Report, clock, report_for
-from boards.flash.session import WrongArguments, carry_through, guarded, target_of
+from boards.flash.session import Target, WrongArguments, carry_through, guarded, target_of
 from boards.flash.tftp_server import TftpServer, own_address
 from boards.prompt import Network
 
@@ -32,7 +26,10 @@ def arguments_of(words: list[str]) -> argparse.Namespace:
         description="Puts an image onto a board over its serial console, and sees it register. A "
         "run that was broken off goes on where it has stopped; the slot in use is never written.",
     )
-    parser.add_argument("image", type=Path, metavar="IMAGE")
+    parser.add_argument("image", type=Path, nargs="?", metavar="IMAGE")
+    parser.add_argument(
+        "--rescue", type=Path, metavar="IMAGE", help="a rescue system, alone or beside an image"
+    )
     parser.add_argument("--board", required=True, help="its name, or the path of its file")
     parser.add_argument("--port", required=True, help="/dev/ttyUSB0, or socket://host:port")
     parser.add_argument("--key", default="", help="the public key: digits, or a file")
@@ -59,21 +56,45 @@ def main(words: list[str]) -> int:
 
 def _flash(given: argparse.Namespace, report: Report) -> int:
     # Whatever can be refused is, before the port is opened: opening it may reset a board.
+    if given.image is None and given.rescue is None:
+        raise WrongArguments("give an IMAGE, or a rescue system as --rescue IMAGE, or both")
     target = target_of(given.board)
-    board = target.board
-    image = read_image(given.image, board.name, verifier(public_key(given.key)))
+    verify = verifier(public_key(given.key))
     network = _network(given)
-    octets, writes = in_slot(image, board), boot_writes(board)
-    run = FlashDialogue(
-        target.flash, target.loader, octets, image.version, clock(), writes, network
-    )
+    run, words = _run(given, target, verify, network)
+    watched = given.image is not None and not given.no_watch
     helper = TftpServer(network.server, lambda name: run.offered.get(name)) if network else None
     try:
-        words = f"{given.image.name}: version {image.label}, for {board.name}, signed"
-        return carry_through(target, given.port, run, report, words, helper, not given.no_watch)
+        return carry_through(target, given.port, run, report, words, helper, watched)
     finally:
         if helper is not None:
             helper.close()
+
+
+def _run(
+    given: argparse.Namespace, target: Target, verify: Verify, network: Network | None
+) -> tuple[RescueDialogue, str]:
+    """What is to be done at the boot loader, and what it is in words.
+
+    Raises:
+        Refused: what is to be sent is not to be.
+    """
+    board, writes = target.board, boot_writes(target.board)
+    named, rescue = [], b""
+    if given.rescue is not None:
+        system = read_image(given.rescue, board.name, verify, rescue=True)
+        rescue = in_slot(system, board)
+        named.append(f"{given.rescue.name}: rescue system {system.label}")
+    if given.image is None:
+        run = RescueDialogue(target.flash, target.loader, rescue, clock(), writes, network)
+    else:
+        image = read_image(given.image, board.name, verify)
+        named.append(f"{given.image.name}: version {image.label}")
+        run = FlashDialogue(
+            *(target.flash, target.loader, in_slot(image, board), image.version, clock()),
+            *(writes, network, rescue),
+        )
+    return run, f"{'; '.join(named)}, for {board.name}, signed"
 
 
 def _network(given: argparse.Namespace) -> Network | None:

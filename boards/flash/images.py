@@ -10,9 +10,11 @@ from boards.board import Board
 from boards.boot_part import boot_part, first_sector
 from boards.keys import KeyFileError, default_path, signer
 from boards.loader_run import Write
-from boards.slot import slot_octets
+from boards.slot import NOT_FOR_A_SLOT, NOT_FOR_RESCUE, RESCUE, slot_octets
 from firmware.wire.image_check import ImageCheck, ImageError
 
+Verify = Callable[[bytes, bytes], bool]
+"""Says of a message and a signature whether the key that is trusted has made it."""
 _HEX = 64
 """Digits of a public key."""
 
@@ -57,7 +59,7 @@ def public_key(text: str) -> bytes:
         raise Refused(str(error)) from None
 
 
-def verifier(key: bytes) -> Callable[[bytes, bytes], bool]:
+def verifier(key: bytes) -> Verify:
     """Says whether this public key (32 octets) has signed a message (RFC 8032)."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -74,11 +76,13 @@ def verifier(key: bytes) -> Callable[[bytes, bytes], bool]:
     return verify
 
 
-def read_image(path: Path, board: str, verify: Callable[[bytes, bytes], bool]) -> Image:
+def read_image(path: Path, board: str, verify: Verify, rescue: bool = False) -> Image:
     """Read and prove an image.
 
+    Args:
+        rescue: a rescue system is wanted, and no image for a slot.
     Raises:
-        Refused: it cannot be read, or is not to be sent to this board.
+        Refused: it cannot be read, or is not to be sent to this board, or not there.
     """
     try:
         octets = path.read_bytes()
@@ -90,6 +94,8 @@ def read_image(path: Path, board: str, verify: Callable[[bytes, bytes], bool]) -
         check.finish()
     except ImageError as error:
         raise Refused(f"{path} is not sent: {error}") from None
+    if rescue != any(name == RESCUE for name, _, _ in check.parts):
+        raise Refused(f"{path} is not sent: {NOT_FOR_RESCUE if rescue else NOT_FOR_A_SLOT}")
     return Image(octets, check.version, check.label or "")
 
 

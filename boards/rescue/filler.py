@@ -38,6 +38,10 @@ class SlotFiller:
         self.floor: int = self._state.floor if self._state is not None else 0
         self.slot: str = self._state.spare if self._state is not None else "a"
         self.taken = 0
+        self.known = self._state is not None
+        """Is there a boot state?"""
+        self.good = self._state.proved if self._state is not None else []
+        """Slots that have proved good."""
         self._at: int = layout[self.slot]
         self._check = ImageCheck(board, self.floor, verify)
         self._placing = slots.Placing(self._check)
@@ -85,6 +89,8 @@ class SlotFiller:
         return self._check.version
 
     def _begin(self) -> None:
+        if any(name == slots.RESCUE for name, _, _ in self._check.parts):
+            raise ImageError(slots.NOT_FOR_A_SLOT)
         if self._state is not None:
             self._write_state(states.before_writing(self._state))
         self._medium.write(self._at, bytes(slots.TABLE_OCTETS))

@@ -1,6 +1,6 @@
 """Rescue's shell: a prompt on the serial console, and what it is told there.
 
-Started by the kernel as the first process, or by hand for a try:
+Started by the kernel as the first process (`init`), or by hand for a try:
 `micropython -m boards.rescue.main --layout rescue.json`.
 """
 
@@ -19,14 +19,19 @@ from boards.rescue.tftp import PORT
 from boards.rescue.transfer import NetworkTransfer, SerialTransfer
 from firmware.wire import ed25519
 
-_log = logging.getLogger("rescue")
+_log = logging.getLogger()  # in the older of micropython-lib, others say nothing
 HELP = (
     "y                               receive an image here, by YMODEM",
     "t ADDRESS/BITS SERVER[:PORT] FILE   fetch it by TFTP; ADDRESS is this board's",
     "r                               start the board anew",
 )
+_RETURN, _ERASE = (13, 10), (8, 127)
 _MOST_LINE = 300
+_MOST_OCTETS = 1_100
+"""Taken from the console at once: a block of YMODEM and its frame."""
 _DATAGRAM = 2_000
+_AGAIN_S = 60
+"""A system that cannot be there starts the board anew after so long."""
 _SAID_EVERY = 1 << 20
 """Octets between two words on how far it is; by YMODEM the console has no place for them."""
 
@@ -36,7 +41,7 @@ def _now() -> float:
 
 
 class Console:
-    """The serial port, octet by octet."""
+    """The serial port."""
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "r+b")  # noqa: SIM115 - it lives as long as the system
@@ -45,8 +50,10 @@ class Console:
             termios.setraw(descriptor)  # type: ignore[attr-defined]
         except OSError:
             _log.warning("%s is no terminal", path)
-        self.poll = select.poll()
-        self.poll.register(self._file, select.POLLIN)
+        self._poll = select.poll()
+        self._poll.register(self._file, select.POLLIN)
+        self._typed = b""
+        """What came behind the end of a line."""
 
     def say(self, text: str) -> None:
         """A line."""
@@ -60,27 +67,37 @@ class Console:
             rest = rest[count or 0 :]
 
     def receive(self, wait_s: float) -> bytes:
-        """What comes within a time; empty where nothing does."""
-        if not self.poll.poll(max(0, int(wait_s * 1000))):
-            return b""
-        return self._file.read(1) or b""
+        """What comes within a time, as much as there is; empty where nothing does."""
+        octets, self._typed = self._typed, b""
+        if octets or not self._poll.poll(max(0, int(wait_s * 1000))):
+            return octets
+        octets = system.read(self._file.fileno(), _MOST_OCTETS)
+        if not octets:
+            time.sleep(0.1)  # the cable's other end has hung up
+        return octets
 
     def line(self) -> str:
         """What somebody types, with his corrections, until Return."""
         self.send(b"rescue> ")
         typed = bytearray()
         while True:
-            octet = self.receive(3_600.0)
-            if octet in (b"\r", b"\n"):
-                self.send(b"\r\n")
-                return typed.decode()
-            if octet in (b"\x08", b"\x7f"):
-                if typed:
-                    typed = typed[:-1]
-                    self.send(b"\b \b")
-            elif octet and 32 <= octet[0] < 127 and len(typed) < _MOST_LINE:
-                typed += octet
-                self.send(octet)
+            octets = self.receive(3_600.0)
+            for at, octet in enumerate(octets):
+                if octet in _RETURN:
+                    self._typed = octets[at + 1 :]
+                    self.send(b"\r\n")
+                    return typed.decode()
+                typed = self._key(typed, octet)
+
+    def _key(self, typed: bytearray, octet: int) -> bytearray:
+        if octet in _ERASE:
+            if typed:
+                self.send(b"\b \b")
+            return typed[:-1]
+        if 32 <= octet < 127 and len(typed) < _MOST_LINE:
+            typed.append(octet)
+            self.send(bytes((octet,)))
+        return typed
 
 
 class Rescue:
@@ -90,11 +107,12 @@ class Rescue:
         self._layout = layout
         self._console = console
         self._key = bytes.fromhex(layout["key"])
+        self._disk: system.Disk | None = None
 
     def run(self) -> None:
         """Ask and do, until a slot is written."""
         say = self._console.say
-        say(f"rescue: this is {self._layout['board']}; no slot of it boots")
+        say(f"rescue: this is {self._layout['board']}; {self._standing()}")
         for line in HELP:
             say("rescue: " + line)
         while True:
@@ -105,6 +123,17 @@ class Rescue:
                 say(f"rescue: {self._layout['disk']}: {error}; is it the board's flash?")
             except (ValueError, system.SystemError_) as error:
                 say(f"rescue: {error}")
+
+    def _standing(self) -> str:
+        """What the boot state says, for whoever has not pressed the button himself."""
+        try:
+            filler = self._prepared()
+        except OSError as error:
+            return f"its flash {self._layout['disk']} cannot be read: {error}"
+        if not filler.known:
+            return "nothing is installed on it"
+        good = filler.good
+        return f"slot {' and '.join(good)} has proved good" if good else "no slot has proved good"
 
     def _obey(self, words: "list[str]") -> bool:
         if words == ["y"]:
@@ -118,9 +147,13 @@ class Rescue:
                 self._console.say("rescue: " + line)
         return False
 
+    def _prepared(self) -> SlotFiller:
+        if self._disk is None:
+            self._disk = system.Disk(self._layout["disk"])
+        return SlotFiller(self._disk, self._layout, self._layout["board"], self._verify)
+
     def _filler(self) -> SlotFiller:
-        disk = system.Disk(self._layout["disk"])
-        filler = SlotFiller(disk, self._layout, self._layout["board"], self._verify)
+        filler = self._prepared()
         taken = f"images from version {filler.floor} on are taken"
         self._console.say(f"rescue: slot {filler.slot} is written; {taken}")
         return filler
@@ -193,17 +226,12 @@ def _where(source) -> "tuple[str, int]":  # type: ignore[no-untyped-def]
     return ".".join(str(one) for one in octets), port
 
 
-def main() -> int:
-    """Set up the system where we are its first process, and be there."""
+def main(words: "list[str] | None" = None) -> int:
+    """Be there until a slot is filled; 2 where that cannot be."""
     parser = argparse.ArgumentParser(prog="rescue", description="Fills a slot when none boots.")
     parser.add_argument("--layout", default="/etc/rescue.json", help="the board's layout")
-    parser.add_argument("--first", action="store_true", help="set the system up; for init")
-    options = parser.parse_args()
+    options = parser.parse_args(sys.argv[1:] if words is None else words)
     logging.basicConfig(level=logging.INFO)
-    if options.first:
-        system.mount_all()
-        for name in system.load_modules("/etc/modules", "/lib/modules"):
-            _log.warning("the module %s does not load", name)
     try:
         with open(options.layout) as file:
             layout = layouts.loads(file.read())
@@ -211,9 +239,24 @@ def main() -> int:
         _log.error("%s: %s", options.layout, error)
         return 2
     Rescue(layout, Console(layout["console"])).run()
-    if options.first:
-        system.restart()
     return 0
+
+
+def first() -> None:
+    """What the first process does: set the system up, be there, start the board anew."""
+    logging.basicConfig(level=logging.INFO)
+    system.mount_all()
+    for name in system.load_modules("/etc/modules", "/lib/modules"):
+        _log.warning("the module %s does not load", name)
+    system.hush()
+    while True:
+        try:
+            if main([]):
+                time.sleep(_AGAIN_S)
+            system.restart()
+        except Exception as error:  # the kernel stops when its first process ends
+            sys.print_exception(error)  # type: ignore[attr-defined]
+        time.sleep(1)
 
 
 if __name__ == "__main__":

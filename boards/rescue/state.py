@@ -29,6 +29,11 @@ class State:
         proved_is_idle = self.good & _BITS[idle] and not self.good & _BITS[self.slot]
         return self.slot if proved_is_idle else idle
 
+    @property
+    def proved(self) -> list[str]:
+        """The slots that have proved good."""
+        return [slot for slot in ("a", "b") if self.good & _BITS[slot]]
+
     def to_bytes(self) -> bytes:
         """The block."""
         values = {"seq": f"{self.seq:x}", "slot": self.slot, "tries": f"{self.tries:x}"}

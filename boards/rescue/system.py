@@ -16,6 +16,7 @@ _mount = _LIBC.func("i", "mount", "sssLp")
 _open = _LIBC.func("i", "open", "si")
 _close = _LIBC.func("i", "close", "i")
 _ioctl = _LIBC.func("i", "ioctl", "iLp")
+_read = _LIBC.func("l", "read", "ipL")
 _fsync = _LIBC.func("i", "fsync", "i")
 _sync = _LIBC.func("v", "sync", "")
 _reboot = _LIBC.func("i", "reboot", "i")
@@ -26,6 +27,7 @@ _RB_AUTOBOOT = 0x01234567
 _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _IFF_UP = 1
+_BLKFLSBUF = 0x1261
 _MOUNTS = (("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"))
 
 
@@ -58,6 +60,19 @@ def _machine() -> str:
     """As `uname -m` says it."""
     with open("/proc/sys/kernel/arch") as file:
         return file.read().strip()
+
+
+def hush() -> None:
+    """Have the kernel say nothing on the console but its last words: transfers go there."""
+    with open("/proc/sys/kernel/printk", "w") as file:
+        file.write("1")
+
+
+def read(descriptor: int, most: int) -> bytes:
+    """What is there to be read, without waiting for more as MicroPython's files do."""
+    taken = bytearray(most)
+    count = _read(descriptor, taken, most)
+    return bytes(taken[: max(0, count)])
 
 
 def restart() -> None:
@@ -137,7 +152,7 @@ class Disk:
             rest = rest[count:]
 
     def flush(self) -> None:
-        """What was written is on the medium when this returns.
+        """What was written is on the medium when this returns, and is read from there afterwards.
 
         Raises:
             OSError: it refuses.
@@ -145,6 +160,8 @@ class Disk:
         self._file.flush()
         if _fsync(self._file.fileno()) < 0:
             raise OSError("the flash does not keep what is written")
+        # Else Linux would answer from memory. A file in place of the flash does not know it.
+        _ioctl(self._file.fileno(), _BLKFLSBUF, None)
 
 
 def under_micropython() -> bool:

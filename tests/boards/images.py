@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 from boards.keys import make, signer
+from boards.slot import RESCUE
 from firmware.wire.image import assemble
 from tests.boards.kernel import kernel_that_says
 
@@ -20,10 +21,11 @@ def signed_image(
     version: int = 2,
     board: str = "qemu-arm64",
     says: bytes = REGISTERED,
+    rescue: bool = False,
 ) -> tuple[Path, Path]:
     """An image of about so many octets that nothing compresses; its file, and its signing key's.
 
-    Its kernel starts, and prints what it `says`.
+    Its kernel starts, and prints what it `says`. As a `rescue` system, it is marked as one.
     """
     key = folder / "key.pem"
     if not key.exists():
@@ -32,6 +34,8 @@ def signed_image(
         "kernel": kernel_that_says(says),
         "initramfs": random.Random(version).randbytes(octets),
     }
-    path = folder / f"image-{version}.img"
+    if rescue:
+        parts[RESCUE] = b"{}"
+    path = folder / f"{'rescue' if rescue else 'image'}-{version}.img"
     path.write_bytes(assemble(board, version, f"1.{version}", parts, signer(key)[1]))
     return path, key

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boards.board import load_board
-from boards.dialogue import FlashDialogue
+from boards.dialogue import FlashDialogue, RescueDialogue
 from boards.hardware import Flash, Loader, Region
 from boards.loader_run import Progress, Told, Write
 from boards.prompt import FlashFailed
@@ -45,7 +45,7 @@ Fault = Callable[[bytes], bytes]
 
 
 def play(
-    run: FlashDialogue,
+    run: RescueDialogue,
     board: FakeBoard,
     on: bool = True,
     to_board: Fault = bytes,

@@ -69,6 +69,51 @@ def test_an_image_that_is_wrong_is_not_sent(
     assert wanted in said
 
 
+def test_a_rescue_system_goes_alone_or_beside_an_image_to_its_own_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, key = signed_image(tmp_path, 1_000)
+    rescue, _ = signed_image(tmp_path, 1_000, rescue=True)
+    how = ("--board", "qemu-arm64", "--key", str(key))
+    for words in (("--rescue", str(rescue)), ("--rescue", str(rescue), str(image))):
+        status, said = run(capsys, *how, *words)
+        assert status == session.NO_PORT
+        assert NOWHERE in said
+    status, said = run(capsys, *how, str(rescue))
+    assert status == session.REFUSED
+    assert "is not sent: this is a rescue system: it goes to its own place" in said
+    status, said = run(capsys, *how, "--rescue", str(image))
+    assert status == session.REFUSED
+    assert "is not sent: this is a system for a slot: flash it without --rescue" in said
+    status, said = run(capsys, *how)
+    assert status == session.WRONG
+    assert "give an IMAGE, or a rescue system as --rescue IMAGE, or both" in said
+
+
+@pytest.mark.parametrize(
+    ("what", "wanted"),
+    [
+        ("damaged", "is not sent: the part initramfs is damaged"),
+        ("another's", "is not sent: the signature is wrong"),
+    ],
+)
+def test_a_rescue_system_that_is_wrong_is_refused_as_an_image_is(
+    what: str, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rescue, key = signed_image(tmp_path, 9_000, rescue=True)
+    if what == "damaged":
+        octets = bytearray(rescue.read_bytes())
+        octets[-5_000] ^= 1
+        rescue.write_bytes(octets)
+    else:
+        (tmp_path / "other").mkdir()
+        _, key = signed_image(tmp_path / "other", 1)
+    how = ("--board", "qemu-arm64", "--key", str(key))
+    status, said = run(capsys, *how, "--rescue", str(rescue))
+    assert status == session.REFUSED
+    assert wanted in said
+
+
 def test_an_image_for_another_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image, key = signed_image(tmp_path, 1_000, board="lantiq-vgv7510")
     status, said = run(capsys, "--board", "qemu-arm64", "--key", str(key), str(image))

@@ -180,6 +180,11 @@ def test_an_image_comes_over_the_network_into_the_slot_that_is_not_good(
             "the signature is wrong",
         ),
         ("unsigned", assemble("qemu-arm64", 7, "1", {"kernel": b"k"}, None), "nobody has signed"),
+        (
+            "rescue",
+            assemble("qemu-arm64", 7, "1", {"kernel": b"k", slot.RESCUE: b"{}"}, KEY.sign),
+            "this is a rescue system: it goes to its own place",
+        ),
         ("short", image()[:-4_097], "the image ends after"),
         ("damaged", image()[:-9] + b"!" + image()[-8:], "its hash is wrong"),
         ("long", image() + b"x", "goes on after its last part"),
