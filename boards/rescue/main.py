@@ -1,6 +1,6 @@
 """Rescue's shell: a prompt on the serial console, and what it is told there.
 
-Started by the kernel as the first process (`init`), or by hand for a try:
+Started by the kernel as the first process (`first`), or by hand for a try:
 `micropython -m boards.rescue.main --layout rescue.json`.
 """
 
