@@ -416,12 +416,11 @@ def do_test_boards(arguments: list[str]) -> None:
 
 
 def do_image(arguments: list[str]) -> None:
-    """Build a board's image: `--board B`; `--lock` takes the newest packages."""
-    absent = tuple(
-        package
-        for package, program in {"squashfs-tools": "mksquashfs", "dpkg": "dpkg"}.items()
-        if shutil.which(program) is None
-    )
+    """Build a board's image: `--board B`, `--rescue` its rescue system; `--lock`: the newest."""
+    needed = {"dpkg": "dpkg"}
+    if "--rescue" not in arguments:
+        needed["squashfs-tools"] = "mksquashfs"
+    absent = tuple(name for name, program in needed.items() if shutil.which(program) is None)
     if absent and not apt_install(absent):
         fail(f"images need programs: run `sudo apt-get install {' '.join(absent)}`")
     python("-m", "boards.image.command", *arguments)
@@ -636,16 +635,28 @@ else:
             "lock": "Make the lock file anew: the newest packages.",
             "number": "The version: a number that grows.",
             "label": "The version as people call it.",
+            "rescue": "The rescue system, in place of the image.",
+            "mpy_lib": "With --rescue: a checkout of micropython-lib.",
+            "mip_index": "With --rescue: an index of it, https://host/pi/v2.",
         }
     )
     def image(
-        _context: Any, board: str, lock: bool = False, number: int = 1, label: str = ""
+        _context: Any,
+        board: str,
+        lock: bool = False,
+        number: int = 1,
+        label: str = "",
+        rescue: bool = False,
+        mpy_lib: str = "",
+        mip_index: str = "",
     ) -> None:
         """Build a board's image from the packages that its lock file names."""
         ensure_venv()
         arguments = ["--board", board, "--version", str(number)]
+        named = {"--label": label, "--mpy-lib": mpy_lib, "--mip-index": mip_index}
+        arguments += [word for name, value in named.items() if value for word in (name, value)]
         arguments += ["--lock"] if lock else []
-        do_image(arguments + (["--label", label] if label else []))
+        do_image(arguments + (["--rescue"] if rescue else []))
 
     @task(name="test-image")
     def image_twice(_context: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from boards import keys
@@ -13,6 +14,7 @@ from boards.board import Board, load_board
 from boards.hardware import Kernel, Root
 from boards.image.build import Build
 from boards.image.lock import ImageBuildError, Lock, read
+from boards.image.rescue import RescueBuild, newest_rescue
 from boards.image.sources import Apt, Pip, newest
 from boards.schema import ConfigError
 from firmware.wire.image import assemble
@@ -21,6 +23,7 @@ CACHE = keys.REPOSITORY / ".cache"
 EXAMPLES = """examples:
   python3 tasks.py image --board qemu-arm64 --version 2 --label 0.2.0
   python3 tasks.py image --board qemu-arm64 --lock      take Debian's and PyPI's newest
+  python3 tasks.py image --board qemu-arm64 --rescue    what is left when no slot boots
 """
 
 
@@ -34,6 +37,9 @@ def main(words: list[str] | None = None) -> int:
     )
     parser.add_argument("--board", required=True, help="its name, or the path of its file")
     parser.add_argument("--lock", action="store_true", help="make the lock file anew, no image")
+    parser.add_argument("--rescue", action="store_true", help="the rescue system, no image")
+    parser.add_argument("--mpy-lib", type=Path, help="with --rescue: checkout of micropython-lib")
+    parser.add_argument("--mip-index", default="", help="with --rescue: index, https://host/pi/v2")
     parser.add_argument("--version", type=int, default=1, help="a number that grows; default 1")
     parser.add_argument("--label", default="", help="the version as people call it")
     parser.add_argument("--key", type=Path, help="signing key; default: that of `keys`")
@@ -42,7 +48,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, help="folder to build in; default: .cache/build")
     given = parser.parse_args(words)
     try:
-        return _lock(given) if given.lock else _image(given)
+        if given.lock:
+            return _lock_rescue(given) if given.rescue else _lock(given)
+        return _rescue(given) if given.rescue else _image(given)
     except (ConfigError, ImageBuildError, keys.KeyFileError, ValueError) as error:
         print(f"image: {error}", file=sys.stderr)
         return 1
@@ -66,10 +74,37 @@ def _lock(given: argparse.Namespace) -> int:
     kernel_locked, *others = newest(root, kernel.package, apt, pip, say)
     wheels = tuple(one for one in others if one.file.endswith(".whl"))
     packages = tuple(one for one in others if not one.file.endswith(".whl"))
-    lock = Lock(int(time.time()), kernel_locked, packages, wheels)
+    rescue = newest_rescue(CACHE, board, say)
+    lock = Lock(int(time.time()), kernel_locked, packages, wheels, rescue=rescue)
     path = BOARDS / f"{board.name}.lock"
     path.write_text(lock.to_text(), "utf-8")
     say(f"{path}: kernel, {len(packages)} packages, {len(wheels)} wheels")
+    return 0
+
+
+def _lock_rescue(given: argparse.Namespace) -> int:
+    """Take what the rescue system alone has; all else stays as it is locked."""
+    board = load_board(given.board)
+    path = BOARDS / f"{board.name}.lock"
+    lock = replace(read(path), rescue=newest_rescue(CACHE, board, say))
+    path.write_text(lock.to_text(), "utf-8")
+    say(f"{path}: {len(lock.rescue)} packages of the rescue system")
+    return 0
+
+
+def _rescue(given: argparse.Namespace) -> int:
+    board, _, _, apt, _ = _recipe(given.board)
+    if given.unsigned:
+        raise ImageBuildError("--rescue has to know the key of images: it cannot be --unsigned")
+    public, sign = keys.signer(given.key or keys.default_path())
+    lock = read(BOARDS / f"{board.name}.lock")
+    work = given.work or CACHE / "build" / f"{board.name}-rescue"
+    build = RescueBuild(board, lock, work, CACHE, apt, say)
+    parts = build.parts(public, build.library(given.mpy_lib, given.mip_index))
+    label = given.label or str(given.version)
+    octets = assemble(board.name, given.version, label, parts, sign)
+    build.check_size(len(octets))
+    _write(given.output or CACHE / f"{board.name}-rescue-{given.version}.img", octets, parts)
     return 0
 
 
@@ -85,14 +120,17 @@ def _image(given: argparse.Namespace) -> int:
     parts = Build(board, lock, work, apt, pip, say).parts(public)
     label = given.label or str(given.version)
     octets = assemble(board.name, given.version, label, parts, sign)
-    output: Path = given.output or CACHE / f"{board.name}-{given.version}.img"
+    _write(given.output or CACHE / f"{board.name}-{given.version}.img", octets, parts)
+    if board.flash is not None and len(octets) + 4096 > board.flash.slot_a.octets:
+        raise ImageBuildError("the image does not fit into a slot: make it smaller, or the slots")
+    return 0
+
+
+def _write(output: Path, octets: bytes, parts: dict[str, bytes]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(octets)
     sizes = ", ".join(f"{name} {len(body) / 1e6:.1f} MB" for name, body in parts.items())
     say(f"{output}: {len(octets) / 1e6:.1f} MB ({sizes})")
-    if board.flash is not None and len(octets) + 4096 > board.flash.slot_a.octets:
-        raise ImageBuildError("the image does not fit into a slot: make it smaller, or the slots")
-    return 0
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ class Lock:
     kernel: Locked
     packages: tuple[Locked, ...]
     wheels: tuple[Locked, ...]
+    rescue: tuple[Locked, ...] = ()
+    """Packages of the rescue system: MicroPython and its libraries, of a later suite."""
 
     def to_text(self) -> str:
         """The file: TOML."""
@@ -42,6 +44,7 @@ class Lock:
             ("kernel", (self.kernel,)),
             ("package", self.packages),
             ("wheel", self.wheels),
+            ("rescue", self.rescue),
         ):
             for entry in entries:
                 lines += ["", f"[[{table}]]"]
@@ -58,11 +61,11 @@ def read(path: Path) -> Lock:
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-        kernel, packages, wheels = (
+        kernel, packages, wheels, rescue = (
             tuple(Locked(**entry) for entry in values.get(table, ()))
-            for table in ("kernel", "package", "wheel")
+            for table in ("kernel", "package", "wheel", "rescue")
         )
-        return Lock(values["build_time"], kernel[0], packages, wheels)
+        return Lock(values["build_time"], kernel[0], packages, wheels, rescue)
     except OSError as error:
         raise ImageBuildError(
             f"{path} cannot be read ({error.strerror}); `image --board B --lock` makes it"

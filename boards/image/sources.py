@@ -139,8 +139,10 @@ class Apt:
         return path
 
     def _file(self, name: str, version: str) -> Path | None:
-        stem = f"{name}_{version.replace(':', '%3a')}_"
-        return next((self.folder / one.name for one in self.folder.glob(f"{stem}*.deb")), None)
+        """Its file in the cache, which boards of several architectures share."""
+        stem = f"{name}_{version.replace(':', '%3a')}"
+        files = (self.folder / f"{stem}_{one}.deb" for one in (self._architecture, "all"))
+        return next((one for one in files if one.exists()), None)
 
 
 class Pip:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -93,7 +94,19 @@ def lay_out(disk: Path, image: bytes, persistent: dict[str, str]) -> None:
                 (files / name).write_text(text)
             part = Path(folder) / "part"
             size = str(FLASH.persistent.octets // 4096)
-            how = ("-q", "-t", "ext4", "-b", "4096", "-g", "4096")  # as the image's init does
+            how = (
+                "-q",
+                "-t",
+                "ext4",
+                "-b",
+                "4096",
+                "-g",
+                "4096",
+                "-I",
+                "4096",
+                "-N",
+                "512",
+            )  # as the image's init does
             command = ["/sbin/mke2fs", *how, "-d", str(files)]
             subprocess.run([*command, str(part), size], check=True)
             stream.seek(FLASH.persistent.offset)
@@ -106,6 +119,7 @@ class Console:
     def __init__(self, port: str) -> None:
         self._port = serial.serial_for_url(port, timeout=0.2)
         self.said = ""
+        self._kept = ""
 
     def until(self, pattern: str, seconds: float) -> re.Match[str]:
         """Read until this is there; what follows it is kept for the next time.
@@ -113,13 +127,14 @@ class Console:
         Raises:
             TimeoutError: it does not come; its text is the end of what came.
         """
-        end, pending = time.monotonic() + seconds, ""
+        end, pending = time.monotonic() + seconds, self._kept
         while (found := re.search(pattern, pending)) is None:
             if time.monotonic() > end:
                 raise TimeoutError(f"no {pattern}: {pending[-1500:]}")
             octets = self._port.read(max(1, self._port.in_waiting))
             pending += octets.decode("ascii", "replace")
-        self.said += pending
+        self.said += pending[: found.end()]
+        self._kept = pending[found.end() :]
         return found
 
     def type(self, text: str) -> None:
@@ -129,6 +144,14 @@ class Console:
     def key(self, key: str) -> None:
         """Press one key."""
         self._port.write(key.encode())
+
+    def send(self, file: Path) -> None:
+        """Send a file by YMODEM, with lrzsz."""
+        descriptor = self._port.fileno()
+        os.set_blocking(descriptor, True)  # pyserial reads after select alone, sb does not
+        command = ["sb", "-k", "-q", str(file)]
+        subprocess.run(command, stdin=descriptor, stdout=descriptor, timeout=300, check=True)
+        os.set_blocking(descriptor, False)
 
     def shell(self) -> None:
         """From power-on to a shell of the system."""

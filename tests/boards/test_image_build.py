@@ -124,6 +124,15 @@ def test_a_package_that_is_another_one_now_is_refused(
         apt.fetch(wanted)
 
 
+def test_a_package_of_another_architecture_in_the_cache_is_not_taken(tmp_path: Path) -> None:
+    both = {name: Apt(tmp_path, name) for name in ("amd64", "arm64")}
+    for name in ("tool_1%3a2_amd64.deb", "tool_1%3a2_arm64.deb", "data_3_all.deb"):
+        shutil.copyfile(__file__, both["arm64"].path(name))
+    for architecture, apt in both.items():
+        assert apt.download("tool", "1:2").file == f"tool_1%3a2_{architecture}.deb"
+        assert apt.download("data", "3").file == "data_3_all.deb"
+
+
 def test_a_wheel_in_the_cache_is_taken_by_its_hash(tmp_path: Path) -> None:
     pip = Pip(tmp_path, "arm64")
     wheel = Locked("some", "1", "some-1-py3-none-any.whl", sha256_of(Path(__file__)))
