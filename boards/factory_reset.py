@@ -52,7 +52,6 @@ class ResetWatch:
         self.over = False
         self.failure = ""
         """Why the defaults are not restored, and what to do; empty where they are."""
-        self.server = ""
         self.deadline = started + CLEAR_S
         self._rest = ""
         self._done = False

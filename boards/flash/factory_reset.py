@@ -11,10 +11,8 @@ import argparse
 import sys
 
 from boards.factory_reset import FactoryResetDialogue, ResetWatch
-from boards.flash.port import Port
 from boards.flash.report import Report, clock, report_for
-from boards.flash.run import Helper, flash, watch
-from boards.flash.session import FAILED, guarded, target_of
+from boards.flash.session import FAILED, carried, guarded, target_of
 
 
 def main(words: list[str]) -> int:
@@ -34,19 +32,15 @@ def main(words: list[str]) -> int:
 def _reset(given: argparse.Namespace, report: Report) -> int:
     target = target_of(given.board)
     run = FactoryResetDialogue(target.flash, target.loader, clock())
-    port = Port(given.port, target.console.baud)
-    try:
-        report.told(f"{target.board.name}: its configuration, secrets and settings are cleared")
-        heard = flash(port, run, Helper(), report, clock)
+    words = f"{target.board.name}: its configuration, secrets and settings are cleared"
+    with carried(target, given.port, run, report, words) as follow:
         if run.failure:
             report.result(run.failure)
             return FAILED
         boot = ResetWatch(clock())
-        watch(port, boot, heard, report, clock)
+        follow(boot)
         report.result(boot.failure)
         return FAILED if boot.failure else 0
-    finally:
-        port.close()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from boards.board import Board, load_board
 from boards.flash.images import Refused
 from boards.flash.port import Port, PortError
 from boards.flash.report import Report, clock
-from boards.flash.run import Helper, flash, watch
+from boards.flash.run import Helper, Watch, flash, watch
 from boards.flash.tftp_server import ServerError
 from boards.flash.watch import BootWatch
 from boards.hardware import Console, Flash, Loader
@@ -73,6 +74,29 @@ def guarded(report: Report, work: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
+@contextmanager
+def carried(
+    target: Target,
+    port_name: str,
+    run: LoaderRun,
+    report: Report,
+    first_words: str,
+    helper: Helper | None = None,
+) -> Iterator[Callable[[Watch], None]]:
+    """The port, open, and the run at its end; gives what follows the board that it has started.
+
+    Raises:
+        PortError: the port cannot be used, or goes away.
+    """
+    port = Port(port_name, target.console.baud)
+    try:
+        report.told(first_words)
+        heard = flash(port, run, helper or Helper(), report, clock)
+        yield lambda boot: watch(port, boot, heard, report, clock)
+    finally:
+        port.close()
+
+
 def carry_through(
     target: Target,
     port_name: str,
@@ -87,16 +111,11 @@ def carry_through(
     Raises:
         PortError: the port cannot be used, or goes away.
     """
-    port = Port(port_name, target.console.baud)
-    try:
-        report.told(first_words)
-        heard = flash(port, run, helper or Helper(), report, clock)
+    with carried(target, port_name, run, report, first_words, helper) as follow:
         if run.failure or not watched:
             report.result(run.failure)
             return FAILED if run.failure else REGISTERED
         boot = BootWatch(tuple(line.name for line in target.board.lines), clock())
-        watch(port, boot, heard, report, clock)
+        follow(boot)
         report.result(boot.failure, server=boot.server)
         return UNREGISTERED if boot.failure else REGISTERED
-    finally:
-        port.close()

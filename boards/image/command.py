@@ -17,6 +17,7 @@ from boards.image.lock import ImageBuildError, Lock, read
 from boards.image.rescue import RescueBuild, newest_rescue
 from boards.image.sources import Apt, Pip, newest
 from boards.schema import ConfigError
+from boards.slot import TABLE_OCTETS
 from firmware.wire.image import assemble
 
 CACHE = keys.REPOSITORY / ".cache"
@@ -121,7 +122,7 @@ def _image(given: argparse.Namespace) -> int:
     label = given.label or str(given.version)
     octets = assemble(board.name, given.version, label, parts, sign)
     _write(given.output or CACHE / f"{board.name}-{given.version}.img", octets, parts)
-    if board.flash is not None and len(octets) + 4096 > board.flash.slot_a.octets:
+    if board.flash is not None and len(octets) + TABLE_OCTETS > board.flash.slot_a.octets:
         raise ImageBuildError("the image does not fit into a slot: make it smaller, or the slots")
     return 0
 
