@@ -13,6 +13,7 @@ from host.calls.commands import (
     Authorize,
     CloseRelay,
     Contact,
+    DescribeLeg,
     EndLeg,
     Failure,
     MarkAnswered,
@@ -27,6 +28,7 @@ from host.calls.commands import (
     Renew,
     SendInfo,
     Settle,
+    TellTransfer,
 )
 from host.media.echo import Echoes
 from host.media.session import MediaSessions
@@ -59,12 +61,14 @@ class Carrying(StoredCalls):
             ModifiedLeg: _to_agent(lambda agent, c: agent.modified(c.sdp)),
             RejectModifyLeg: _to_agent(lambda agent, c: agent.reject_modify(c.status)),
             SendInfo: _to_agent(lambda agent, c: agent.send_info(c.content_type, c.body)),
+            DescribeLeg: self._describe,
+            TellTransfer: _to_agent(lambda agent, c: agent.tell_transfer(c)),
             RecordRefusal: self._record_refusal,
             MarkAnswered: self._mark_answered,
             Renew: self._renew,
             Settle: self._settle,
-            Relay: lambda c: self.sessions.rewrite(c.call, c.step, c.from_caller, c.sdp),
-            CloseRelay: lambda c: self.sessions.close(c.call),
+            Relay: lambda c: self.sessions.rewrite(c.session, c.step, c.from_caller, c.sdp),
+            CloseRelay: lambda c: self.sessions.close(c.id),
         }
 
     def _carry_out(self) -> None:
@@ -98,6 +102,11 @@ class Carrying(StoredCalls):
         if agent is not None:
             command.leg.agent = None
             agent.end(command.cause)
+
+    def _describe(self, command: DescribeLeg) -> None:
+        agent: Any = command.leg.agent
+        body = agent.restate() if agent is not None else b""
+        self.control.described(command.leg, body, self.sip.now)
 
     def _reject_leg(self, command: RejectLeg) -> None:
         agent: Any = command.leg.agent

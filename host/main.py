@@ -28,6 +28,7 @@ from host.calls.commands import (
     Contact,
 )
 from host.calls.control import CallControl
+from host.calls.joint import Joint, call_of
 from host.calls.routing import Router
 from host.calls.timers import CallTimers
 from host.carrying import Carrying
@@ -377,13 +378,13 @@ class Host(Carrying):
 
     # --- what shells report ---
 
-    def _rewritten(self, call: Call, step: Any, body: bytes | None) -> None:
+    def _rewritten(self, session: Call | Joint, step: Any, body: bytes | None) -> None:
         now = self.sip.now = self.clock()
-        self.control.relayed(call, step, body, now)
+        self.control.relayed(session, step, body, now)
         self.sip.flush()
 
-    def _silent(self, call_id: str) -> None:
-        call = self.control.calls.get(call_id)
+    def _silent(self, session_id: str) -> None:
+        call = self.control.calls.get(call_of(session_id))
         if call is not None and call.state is not State.ENDED:
             self.sip.now = self.clock()
             self.control.media_silent(call, self.sip.now)

@@ -6,6 +6,7 @@ from enum import IntEnum, auto
 from typing import NamedTuple
 
 from host.calls.commands import Failure, MediaMode
+from host.calls.joint import Joint, Transfer
 from host.calls.ways import Branch, Failovers, Target, Way
 from host.charging.values import BilledLeg, CallFacts, CarrierCost, Ending, Grant
 
@@ -31,7 +32,17 @@ class State(IntEnum):
 class Leg:
     """One side of a call."""
 
-    __slots__ = ("agent", "bills", "call", "carrier", "cost", "is_caller", "others", "progressed")
+    __slots__ = (
+        "agent",
+        "bills",
+        "bridged",
+        "call",
+        "carrier",
+        "cost",
+        "is_caller",
+        "others",
+        "progressed",
+    )
 
     def __init__(
         self,
@@ -41,6 +52,7 @@ class Leg:
         carrier: str = "",
         cost: CarrierCost | None = None,
         bills: tuple[int, ...] = (),
+        bridged: bool = False,
     ) -> None:
         self.call = call
         self.is_caller = is_caller
@@ -51,9 +63,16 @@ class Leg:
         """What that carrier charges us, where it is known."""
         self.bills = bills
         """Billed legs that are due if it answers, where others ring beside it."""
+        self.bridged = bridged
+        """Its media ends on this host by itself, without the relay."""
         self.progressed = False
         self.others: tuple[Branch, ...] = ()
         """Carriers that are left to be tried in its place, while others ring beside it."""
+
+    @property
+    def of_carrier(self) -> bool:
+        """True where a carrier is at the other end."""
+        return self.call.facts.direction == "in" if self.is_caller else bool(self.carrier)
 
 
 class Offered(NamedTuple):
@@ -78,6 +97,8 @@ class Offered(NamedTuple):
     bills: tuple[int, ...] = ()
     """Those of `legs` that are due on this way alone."""
     failovers: Failovers | None = None
+    bridged: bool = False
+    """The caller's media ends on this host by itself."""
     emergency: bool = False
     """It waits for nothing: what the store has of it is written when the store can."""
 
@@ -109,6 +130,7 @@ class Call:
         "grant",
         "held_ready",
         "id",
+        "joint",
         "modifying",
         "offer_sdp",
         "offered",
@@ -120,6 +142,7 @@ class Call:
         "state",
         "talk_ms",
         "targets",
+        "transfer",
         "way",
         "winner",
     )
@@ -128,7 +151,7 @@ class Call:
         self.id = offered.facts.call_id
         self.facts = offered.facts
         self.offered: Offered = offered
-        self.caller = Leg(self, True, agent)
+        self.caller = Leg(self, True, agent, bridged=offered.bridged)
         self.state = State.AUTHORIZING
         self.way: Offered | Way = offered
         """Whom it rings."""
@@ -159,6 +182,10 @@ class Call:
         self.best_failure: Failure | None = None
         self.modifying: Leg | None = None
         """The leg whose offer is on its way through; one at a time (491 otherwise)."""
+        self.joint: Joint | None = None
+        """What it shares with others that it was joined to."""
+        self.transfer: Transfer | None = None
+        """One that is on its way."""
         self.talk_ms = 0
         self.ending: Ending | None = None
         self.settle_tries = 0
@@ -168,13 +195,30 @@ class Call:
         """True when the caller sent no offer (RFC 3261, 13.2.1)."""
         return not self.offered.sdp
 
+    @property
+    def media(self) -> MediaMode:
+        """Whether descriptions go through the relay."""
+        return self.offered.media
+
+    @property
+    def session(self) -> Call | Joint:
+        """What holds the relay session and the change that is under way."""
+        return self.joint or self
+
+    def leads(self, leg: Leg) -> bool:
+        """True for the leg that has the caller's side of the relay session."""
+        return leg.is_caller
+
     def other(self, leg: Leg) -> Leg | None:
         """The leg on the far side of `leg`; None while nobody has answered."""
+        if self.joint is not None:
+            return self.joint.other(leg)
         return self.winner if leg.is_caller else self.caller
 
     def release(self) -> None:
         """Let go of the legs, each of which points back here: nothing then waits for the
         collector. What a leg still says is said of `GONE`."""
+        self.joint = None
         self.caller.call = GONE
         for leg in self.attempts:
             leg.call = GONE

@@ -15,6 +15,7 @@ from host.numbering.values import Carrier
 
 if TYPE_CHECKING:
     from host.calls.call import Call, Leg
+    from host.calls.joint import Joint
 
 MediaMode = Literal["relay", "direct"]
 
@@ -29,6 +30,8 @@ class Contact(NamedTuple):
     """The shell's own handle on the flow that the registration came by; None: resolve `uri`."""
     codecs: tuple[str, ...] = ()
     """Those of its account; empty: all."""
+    account: str = ""
+    """Whose it is; empty: a stranger's, who may ask for nothing."""
 
     @property
     def bridged(self) -> bool:
@@ -123,6 +126,24 @@ class SendInfo(NamedTuple):
     body: bytes
 
 
+class DescribeLeg(NamedTuple):
+    """Say what a leg last said of its media, as one that sends and receives. Answer: described."""
+
+    leg: Leg
+
+
+class TellTransfer(NamedTuple):
+    """How a transfer goes that this leg asked for."""
+
+    leg: Leg
+    status: int
+    """SIP status; final from 200 on."""
+    failure: Failure | None = None
+    """Why whom it was to go to was not reached."""
+    reason: Reason | None = None
+    """Why the call to him was refused."""
+
+
 # --- towards the store -------------------------------------------------------------------------
 
 
@@ -173,8 +194,19 @@ class Settle(NamedTuple):
 class RelayStep(NamedTuple):
     """Which session description is being rewritten, and so what comes next."""
 
-    kind: Literal["offer", "progress", "answer", "late-answer", "reoffer", "reanswer", "update"]
+    kind: Literal[
+        "offer",
+        "progress",
+        "answer",
+        "late-answer",
+        "reoffer",
+        "reanswer",
+        "update",
+        "join-offer",
+        "join-answer",
+    ]
     leg: Leg
+    """Whose description it is."""
     update: bool = False
     """A `reoffer` that came by UPDATE."""
 
@@ -182,14 +214,15 @@ class RelayStep(NamedTuple):
 class Relay(NamedTuple):
     """Give one side's address to the relay and rewrite its description. Answer: relayed."""
 
-    call: Call
+    session: Call | Joint
     step: RelayStep
     from_caller: bool
     sdp: bytes
 
 
 class CloseRelay(NamedTuple):
-    call: Call
+    id: str
+    """Of the call, or of the joint, that the relay session is for."""
 
 
 Command = (
@@ -203,6 +236,8 @@ Command = (
     | ModifiedLeg
     | RejectModifyLeg
     | SendInfo
+    | DescribeLeg
+    | TellTransfer
     | Authorize
     | Amend
     | RecordRefusal

@@ -21,21 +21,21 @@ from host.calls.commands import (
     EndLeg,
     Failure,
     MarkAnswered,
-    ModifiedLeg,
     ModifyLeg,
     ProgressLeg,
     RecordRefusal,
     RejectLeg,
-    RejectModifyLeg,
     Relay,
     RelayStep,
     Renew,
-    SendInfo,
     Settle,
 )
+from host.calls.joint import Joint
+from host.calls.modifying import Modifying
 from host.calls.ringing import NO_ANSWER, TEMPORARY_FAILURE, USER_BUSY, Ringing
 from host.calls.ringing import may_fail_over as may_fail_over
 from host.calls.timers import RENEW_RETRY_S, SETTLE_RETRY_S, CallTimers
+from host.calls.transferring import Transferring
 from host.charging.values import CallFacts, Ending, Grant, Refusal, Rule
 from host.deadlines import Deadlines
 
@@ -87,7 +87,7 @@ TRANSITIONS: dict[tuple[State, Event], str] = {
 """State and event to what is done; a pair that is not here came too late and is counted."""
 
 
-class CallControl(Ringing):
+class CallControl(Ringing, Modifying, Transferring):
     """All calls of one host.
 
     Args:
@@ -106,6 +106,8 @@ class CallControl(Ringing):
         self._timers = timers
         self._cut_off = Rule.CUT_OFF not in rules_off
         self._deadlines = Deadlines()
+        self._retries = Deadlines()
+        """Transfers that are tried again, by the first call's id."""
         self._handlers: dict[tuple[State, Event], Callable[..., None]] = {
             key: getattr(self, name) for key, name in TRANSITIONS.items()
         }
@@ -139,9 +141,14 @@ class CallControl(Ringing):
                 return
             self._feed(call, Event.REFUSED, answer, now)
 
-    def relayed(self, call: Call, step: RelayStep, sdp: bytes | None, now: float) -> None:
+    def relayed(
+        self, session: Call | Joint, step: RelayStep, sdp: bytes | None, now: float
+    ) -> None:
         """The relay rewrote a description, could not (None), or could not use it (empty)."""
-        kind = step.kind
+        kind, call = step.kind, step.leg.call
+        if kind in ("join-offer", "join-answer"):
+            self._join_relayed(step.leg, kind, sdp, now)
+            return
         if not sdp and not (sdp == b"" and self._may_lack(call, kind)):
             self._not_relayed(call, step, sdp is None, now)
             return
@@ -157,10 +164,10 @@ class CallControl(Ringing):
                 self.commands.append(AcknowledgeLeg(call.winner, sdp))
         elif kind == "reoffer":
             other = call.other(step.leg)
-            if call.modifying is step.leg and other is not None:
+            if call.session.modifying is step.leg and other is not None:
                 self.commands.append(ModifyLeg(other, sdp, step.update))
         elif kind == "reanswer":
-            self._modify_done(call, sdp, 0)
+            self._modify_done(call, sdp, 0, now)
 
     @staticmethod
     def _may_lack(call: Call, kind: str) -> bool:
@@ -174,7 +181,7 @@ class CallControl(Ringing):
         if call.state is State.ENDED:
             return
         if kind in ("reoffer", "reanswer"):
-            self._modify_done(call, None, 500 if ours else 488)
+            self._modify_done(call, None, 500 if ours else 488, now)
         elif ours and kind != "update":
             self._fail_whole(call, Failure(TEMPORARY_FAILURE, 500, "no relay port"), now)
         elif kind in ("offer", "late-answer"):
@@ -202,7 +209,9 @@ class CallControl(Ringing):
 
     def ended(self, leg: Leg, cause: int, now: float, detail: str = "") -> None:
         """A leg went away by itself: CANCEL, BYE, session expiry, a lost ACK."""
-        if leg.is_caller:
+        if leg.call.transfer is not None and self._hung_up(leg):
+            pass
+        elif leg.is_caller:
             self._feed(leg.call, Event.CALLER_GONE, leg, cause, detail, now)
         elif leg is leg.call.winner:
             self._feed(leg.call, Event.CALLEE_GONE, leg, cause, detail, now)
@@ -251,71 +260,17 @@ class CallControl(Ringing):
             call.settle_tries += 1
             self._arm(call, now + SETTLE_RETRY_S * min(call.settle_tries, 30))
 
-    # --- changes of the session ------------------------------------------------------------------
-
-    def modify_offered(self, leg: Leg, sdp: bytes, update: bool, now: float) -> None:
-        """A peer offers a changed session by re-INVITE or UPDATE (RFC 3261, 14; RFC 3311)."""
-        call = leg.call
-        other = call.other(leg)
-        if call.state is not State.TALKING or other is None:
-            self.commands.append(
-                RejectModifyLeg(leg, 491 if call.state is not State.ENDED else 481)
-            )
-            return
-        if call.modifying is not None:
-            self.commands.append(RejectModifyLeg(leg, 491))
-            return
-        call.modifying = leg
-        if call.offered.media == "direct":
-            self.commands.append(ModifyLeg(other, sdp, update))
-        else:
-            step = RelayStep("reoffer", leg, update)
-            self.commands.append(Relay(call, step, leg.is_caller, sdp))
-
-    def modified(self, leg: Leg, sdp: bytes, now: float) -> None:
-        """The other side accepted the change with this answer."""
-        call = leg.call
-        if call.modifying is None or call.modifying is leg:
-            return
-        self._through_relay(call, RelayStep("reanswer", leg), leg.is_caller, sdp, now)
-
-    def modify_failed(self, leg: Leg, status: int, now: float) -> None:
-        call = leg.call
-        if call.modifying is not None and call.modifying is not leg:
-            self._modify_done(call, None, status)
-
-    def address_changed(self, leg: Leg, sdp: bytes, now: float) -> None:
-        """A peer answered our repeated offer (offerless re-INVITE) otherwise than before: the
-        other side is offered the change; while another one is under way, only the relay learns."""
-        call = leg.call
-        if call.state is not State.TALKING:
-            return
-        if call.modifying is None:
-            self.modify_offered(leg, sdp, False, now)
-        elif call.offered.media == "relay":
-            self.commands.append(Relay(call, RelayStep("update", leg), leg.is_caller, sdp))
-
-    def info(self, leg: Leg, content_type: str, body: bytes) -> None:
-        other = leg.call.other(leg)
-        if other is not None and leg.call.state is State.TALKING:
-            self.commands.append(SendInfo(other, content_type, body))
-
-    def _modify_done(self, call: Call, sdp: bytes | None, status: int) -> None:
-        leg, call.modifying = call.modifying, None
-        if leg is None or call.state is State.ENDED:
-            return
-        self.commands.append(
-            ModifiedLeg(leg, sdp) if sdp is not None else RejectModifyLeg(leg, status)
-        )
-
     # --- time ------------------------------------------------------------------------------------
 
     @property
     def next_deadline(self) -> float | None:
         """When `handle_timers` wants to be called next, monotonic seconds."""
-        return self._deadlines.next
+        at, other = self._deadlines.next, self._retries.next
+        return other if at is None or (other is not None and other < at) else at
 
     def handle_timers(self, now: float) -> None:
+        if self._retries.next is not None:
+            self._try_again(now)
         for call_id in self._deadlines.due(now):
             call = self.calls.get(call_id)
             if call is None:
@@ -352,7 +307,7 @@ class CallControl(Ringing):
     def _through_relay(
         self, call: Call, step: RelayStep, from_caller: bool, sdp: bytes, now: float
     ) -> None:
-        if call.offered.media == "direct" or not sdp:
+        if call.media == "direct" or not sdp:
             call.relaying = False
             self.relayed(call, step, sdp, now)
         else:
@@ -369,6 +324,8 @@ class CallControl(Ringing):
         self.calls.pop(call.id, None)
         self._deadlines.disarm(call.id)
         self.commands.append(RejectLeg(call.caller, refusal.reason))
+        if call.transfer is not None:
+            self._transfer_lost(call, now, reason=refusal.reason)
         call.release()
 
     def _on_opened(self, call: Call, sdp: bytes, now: float) -> None:
@@ -389,6 +346,8 @@ class CallControl(Ringing):
             self._through_relay(call, RelayStep("progress", leg), False, sdp, now)
         elif ringing:
             self.commands.append(ProgressLeg(call.caller, True, b""))
+        if call.transfer is not None and (sdp or ringing):
+            self._transfer_rings(call)
 
     def _on_progress_sdp(self, call: Call, leg: Leg, sdp: bytes, now: float) -> None:
         if leg in call.attempts:
@@ -421,6 +380,8 @@ class CallControl(Ringing):
         if call.state is State.ANSWERING and call.durable and call.held_ready:
             call.state = State.TALKING
             self.commands.append(AnswerLeg(call.caller, call.answer_sdp))
+            if call.transfer is not None:
+                self._transfer_free(call, now)
 
     def _reject(self, call: Call, failure: Failure, now: float) -> None:
         busy = failure.cause == USER_BUSY
@@ -434,6 +395,8 @@ class CallControl(Ringing):
         call.state = State.ENDED
         self.commands.append(RejectLeg(call.caller, None, failure))
         self._settle(call)
+        if call.transfer is not None:
+            self._transfer_lost(call, now, failure)
 
     def _on_abandoned(self, call: Call, leg: Leg, cause: int, detail: str, now: float) -> None:
         """The caller left before it was told of an answer: nothing to pay."""
@@ -447,6 +410,8 @@ class CallControl(Ringing):
         call.ending = Ending("cancelled", cause, "caller", detail=detail)
         if not waiting:  # else the grant is on its way and is settled when it comes
             self._settle(call)
+        if call.transfer is not None:
+            self._transfer_lost(call, now)
 
     def _on_caller_gone(self, call: Call, leg: Leg, cause: int, detail: str, now: float) -> None:
         self._finish(call, now, cause, "caller", detail)
@@ -500,6 +465,10 @@ class CallControl(Ringing):
         disposition = "failed" if answering else "answered"
         call.ending = Ending(disposition, cause, ended_by, carrier, detail)  # type: ignore[arg-type]
         self._settle(call)
+        if call.transfer is not None:
+            self._transfer_lost(call, now)
+        if call.joint is not None:
+            self._finish_joined(call, now, cause)
 
     def _fail_whole(self, call: Call, failure: Failure, now: float, ended_by: str = "host") -> None:
         """The call can't go on: everything is taken down, nothing is charged."""
@@ -518,11 +487,14 @@ class CallControl(Ringing):
         call.ending = Ending("failed", failure.cause, ended_by, detail=failure.detail)  # type: ignore[arg-type]
         if not waiting:
             self._settle(call)
+        if call.transfer is not None:
+            self._transfer_lost(call, now, failure)
 
     def _settle(self, call: Call) -> None:
         assert call.ending is not None, "an ended call has an ending"
         self._deadlines.disarm(call.id)
-        if call.relayed:
-            call.relayed = False
-            self.commands.append(CloseRelay(call))
+        session = call.session
+        if session.relayed:
+            session.relayed = False
+            self.commands.append(CloseRelay(session.id))
         self.commands.append(Settle(call, call.talk_ms, call.ending))

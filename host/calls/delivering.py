@@ -230,7 +230,8 @@ class Deliverer:
         if account.status != "active":
             return Refusal(Reason.BLOCKED, f"account {account.username} is {account.status}")
         if account.contact:  # a PBX with a fixed address is at no POP
-            return (Contact(account.contact, plan.pop, None, account.bounds.codecs),)
+            codecs = account.bounds.codecs
+            return (Contact(account.contact, plan.pop, None, codecs, account.username),)
         every = self._locate(account)
         if not every:
             return Refusal(Reason.NOT_REGISTERED, account.username)

@@ -66,8 +66,9 @@ class Ringing:
             target = target.target
         if isinstance(target, Carrier):
             leg = Leg(call, False, carrier=target.name, cost=target.cost, bills=bills)
+            leg.bridged = target.bridged
         else:
-            leg = Leg(call, False, bills=bills)
+            leg = Leg(call, False, bills=bills, bridged=target.bridged)
         call.attempts.append(leg)
         self.commands.append(PlaceLeg(leg, target, caller, callee, offered.hops, call.placed_sdp))
         return leg

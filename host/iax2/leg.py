@@ -120,6 +120,10 @@ class Iax2Leg:
         if not self.over and not self._connect(body):
             self._fail_media()
 
+    def restate(self) -> bytes:
+        """Our description, for another peer than the one so far; empty: there is no port."""
+        return self.bridge.offer() if not self.over and self.bridge.open() else b""
+
     # --- what the peer does ---
 
     def ended(self, event: Ended, now: float) -> None:
@@ -172,7 +176,9 @@ class Iax2Leg:
         joins it to nothing.
         """
         call = self.leg.call
-        for leg in (call.caller, call.winner, *call.attempts):
+        shared = call.joint or (call.transfer.joint if call.transfer is not None else None)
+        ends = shared.ends if shared is not None else ()
+        for leg in (call.caller, call.winner, *call.attempts, *ends):
             agent = leg.agent if leg is not None and leg is not self.leg else None
             if isinstance(agent, Iax2Leg) and agent.bridge.local == body:
                 return agent

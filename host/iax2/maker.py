@@ -94,7 +94,7 @@ class LegMaker:
             return
         self._legs[id(leg)] = leg
         # Media ends here, whoever is called: the relay has no part in it.
-        plan = plan._replace(sdp=leg.bridge.offer(), media="direct")
+        plan = plan._replace(sdp=leg.bridge.offer(), media="direct", bridged=True)
         leg.bridge.pinned = not plan.parallel  # carriers are called in turn
         leg.leg = self.control.offered(plan, leg, now)
 

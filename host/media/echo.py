@@ -135,6 +135,10 @@ class _Echo:
 
     # --- what call control asks ---
 
+    def restate(self) -> bytes:
+        """Our own offer, for another caller."""
+        return self.describe(b"")
+
     def acknowledge(self, body: bytes) -> None:
         """The caller's answer to our offer."""
         try:

@@ -11,12 +11,15 @@ from firmware.wire.sip import sdp
 from firmware.wire.sip.sdp import SdpPeerError
 from host.calls.call import Call
 from host.calls.commands import RelayStep
+from host.calls.joint import Joint
 from host.media.relay import MediaRelay, Peer
 
 CALLER, CALLEE = "caller", "callee"
 """Tags of the two sides in the relay's protocol."""
 
-Rewritten = Callable[[Call, RelayStep, bytes | None], None]
+OFFERS = ("offer", "reoffer", "update", "join-offer")
+
+Rewritten = Callable[[Call | Joint, RelayStep, bytes | None], None]
 
 
 class MediaSessions:
@@ -34,7 +37,7 @@ class MediaSessions:
         self._offerers: dict[str, str] = {}
         """Who made the first offer of each live call."""
 
-    def rewrite(self, call: Call, step: RelayStep, from_caller: bool, body: bytes) -> None:
+    def rewrite(self, call: Call | Joint, step: RelayStep, from_caller: bool, body: bytes) -> None:
         try:
             session = sdp.parse(body)
             audio = session.audio
@@ -44,8 +47,7 @@ class MediaSessions:
         except PeerError:
             self._rewritten(call, step, b"")
             return
-        carrier = call.facts.direction == "in" if from_caller else bool(step.leg.carrier)
-        peer = Peer(address, audio.port, pinned=carrier)
+        peer = Peer(address, audio.port, pinned=step.leg.of_carrier)
         streams = session.media
 
         def done(relay_port: int | None) -> None:
@@ -67,15 +69,15 @@ class MediaSessions:
         if first is None:
             self._offerers[call.id] = me
             self._relay.open(call.id, me, peer, done)
-        elif late or step.kind in ("offer", "reoffer", "update"):
+        elif late or step.kind in OFFERS:
             self._relay.offer(call.id, (me, other), peer, done)
         else:
             self._relay.answer(call.id, (other, me), peer, done)
 
-    def close(self, call: Call) -> None:
-        first = self._offerers.pop(call.id, None)
+    def close(self, session_id: str) -> None:
+        first = self._offerers.pop(session_id, None)
         if first is not None:
-            self._relay.close_call(call.id, (first, CALLEE if first == CALLER else CALLER))
+            self._relay.close_call(session_id, (first, CALLEE if first == CALLER else CALLER))
 
 
 def _is_ip(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from host.calls.call import Call, Leg, State
 from host.calls.commands import Contact, Failure, PlaceLeg, RelayStep
 from host.calls.control import CallControl
+from host.calls.joint import Joint
 from host.calls.routing import Refused, Router
 from host.calls.timers import CallTimers
 from host.carrying import Carrying
@@ -146,7 +147,7 @@ class Sessions:
         self.full = False
         self._host = host
 
-    def rewrite(self, call: Call, step: RelayStep, from_caller: bool, body: bytes) -> None:
+    def rewrite(self, call: Call | Joint, step: RelayStep, from_caller: bool, body: bytes) -> None:
         host = self._host
         answer: bytes | None = body
         if self.full:
@@ -156,8 +157,8 @@ class Sessions:
             self.open.add(call.id)
         host.later(0.001, lambda: host.control.relayed(call, step, answer, host.sip.now))
 
-    def close(self, call: Call) -> None:
-        self.open.discard(call.id)
+    def close(self, session_id: str) -> None:
+        self.open.discard(session_id)
 
 
 class SimWriter:

@@ -64,6 +64,7 @@ class CalleeLeg(SipLeg):
         target = place.target
         if isinstance(target, Contact):
             self.codecs = target.codecs
+            self.account = target.account
         self._login: Login | None = None
         if isinstance(target, Carrier) and target.username:
             self._login = Login(target.username, target.secret, server.random_token)

@@ -15,17 +15,20 @@ from firmware.wire.sip import session_timer
 from firmware.wire.sip.dialog import Dialog
 from firmware.wire.sip.errors import SipPeerError
 from firmware.wire.sip.message import Request, Response, response_to
+from firmware.wire.sip.sdp import both_ways, continued
 from firmware.wire.sip.transaction import ClientTransaction, ServerTransaction
 from firmware.wire.sip.uri import NameAddr
 from host.media.codecs import restrict
 from host.settings import SipSettings
+from host.sip.refer import Referral, refer
 from host.sip.transport import Flow
 
 if TYPE_CHECKING:
     from host.calls.call import Leg
+    from host.calls.commands import TellTransfer
     from host.sip.server import SipServer
 
-ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REFER"
 SDP = "application/sdp"
 REFRESH_RETRY_S = 3.0
 """A refresh that met another request, or a passing failure, is tried again (RFC 3261, 14.1)."""
@@ -65,10 +68,12 @@ class SipLeg:
         "_late_reinvite",
         "_pending",
         "_pending_offer",
+        "_referral",
         "_refreshing",
         "_reinvite",
         "_reoffer",
         "_timer",
+        "account",
         "codecs",
         "dialog",
         "flow",
@@ -88,6 +93,8 @@ class SipLeg:
         self.tag = tag
         self.dialog: Dialog | None = None
         self.over = False
+        self.account = ""
+        """Whose leg it is; empty: a carrier's or a stranger's, who may ask for no transfer."""
         self.codecs: tuple[str, ...] = ()
         """Those that the peer's account may use; empty: all."""
         self.local_sdp = b""
@@ -107,6 +114,8 @@ class SipLeg:
         self._agreed: session_timer.Agreement | None = None
         """What the 2xx that we are about to send says of the timer."""
         self.peer_allows = ""
+        self._referral: Referral | None = None
+        """A transfer that the peer asked for."""
 
     # --- sending ---
 
@@ -254,6 +263,8 @@ class SipLeg:
                 self.server.control.info(self.leg, content_type, request.body)
         elif method == "OPTIONS":
             self.respond(transaction, 200)
+        elif method == "REFER":
+            self._on_refer(transaction, request)
         else:
             response = response_to(request, 405)
             response.headers.set("Allow", ALLOW)
@@ -271,6 +282,16 @@ class SipLeg:
             self.respond(self._pending, 487)
             self._pending = None
         self.lost(reason_cause(request) or 16, "")
+
+    def _on_refer(self, transaction: ServerTransaction, request: Request) -> None:
+        referral = refer(self, transaction, request)
+        if referral is not None:
+            self._referral = referral
+
+    def tell_transfer(self, command: TellTransfer) -> None:
+        """Call control says how the transfer goes that the peer asked for."""
+        if self._referral is not None and not self.over and self._referral.tell(self, command):
+            self._referral = None
 
     def _on_modify(self, transaction: ServerTransaction, request: Request) -> None:
         assert self.dialog is not None
@@ -381,7 +402,7 @@ class SipLeg:
         if self._reinvite is not None or self._pending is not None:
             self.server.control.modify_failed(self.leg, 491, self.server.now)
             return
-        sdp = self.allowed(sdp)
+        sdp = self._continued(self.allowed(sdp))
         if not sdp:
             self.server.control.modify_failed(self.leg, 488, self.server.now)
             return
@@ -400,7 +421,18 @@ class SipLeg:
         transaction, self._pending = self._pending, None
         if transaction is not None:
             self.remote_sdp = self._pending_offer
-            self._accept(transaction, self.allowed(sdp) or sdp)
+            self._accept(transaction, self._continued(self.allowed(sdp) or sdp))
+
+    def _continued(self, sdp: bytes) -> bytes:
+        """What somebody new says of the media, as the peer expects it of whom it talks to."""
+        call = self.leg.call
+        if sdp and (call.joint is not None or call.transfer is not None):
+            return continued(sdp, self.local_sdp)
+        return sdp
+
+    def restate(self) -> bytes:
+        """The peer's last description, as of one that sends and receives; for another peer."""
+        return both_ways(self.allowed(self.remote_sdp))
 
     def reject_modify(self, status: int) -> None:
         transaction, self._pending = self._pending, None
@@ -415,6 +447,9 @@ class SipLeg:
         if transaction is self._reinvite:
             self._reinvite = None
             self._on_reinvite_answer(transaction, response, method)
+        elif method == "NOTIFY":  # a subscription's end is not the call's (RFC 5057, 5.1)
+            if response.status >= 300:
+                self._referral = None
         elif response.status in (408, 481) and method != "BYE" and not self.over:
             self.bye(41)  # RFC 3261, 12.2.1.2
             self.lost(41, f"{method} got {response.status}")

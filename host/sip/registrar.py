@@ -168,7 +168,7 @@ class Registrar:
     def contacts(self, account_id: int, now: float) -> list[Contact]:
         """Live contacts of an account, latest registration last."""
         return [
-            Contact(b.uri, b.flow.listener.pop, b)
+            Contact(b.uri, b.flow.listener.pop, b, (), b.username)
             for b in self._bindings.get(account_id, {}).values()
             if b.expires_at > now
         ]

@@ -26,9 +26,10 @@ from firmware.wire.sip.events import (
 )
 from firmware.wire.sip.message import Request, Response, error_response, response_to
 from firmware.wire.sip.parser import parse
+from firmware.wire.sip.refer import Replaces
 from firmware.wire.sip.transaction import ClientTransaction, TransactionLayer
 from firmware.wire.sip.uri import SipUri
-from host.calls.commands import Contact, Failure, PlaceLeg
+from host.calls.commands import Contact, Failure, PlaceLeg, TellTransfer
 from host.calls.control import CallControl
 from host.calls.routing import Refused, Router, Source
 from host.charging.values import Reason, Refusal
@@ -43,7 +44,9 @@ from host.sip.leg import ALLOW, SipLeg, answer_timer, check_dialog, is_sdp, unsu
 from host.sip.registrar import Binding, Registrar
 from host.sip.transport import Flow, literal_address
 
-METHODS = frozenset(("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "INFO", "REGISTER"))
+METHODS = frozenset(
+    ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "INFO", "REGISTER", "REFER")
+)
 EXTENSIONS = frozenset(("timer", "path", "outbound", "gruu", "replaces", "100rel"))
 """Option tags that a client may support; we require none of them."""
 BYE_MEMORY_S = 32.0
@@ -58,6 +61,7 @@ class Peers(Protocol):
     def refresh(self) -> None:
         """Take notice of what changed in the configuration."""
 
+    def account_by_username(self, username: str) -> Account | None: ...
     def account_by_address(self, address: str, port: int) -> Account | None: ...
     def carrier_by_address(self, address: str, port: int) -> Carrier | None: ...
 
@@ -404,6 +408,7 @@ class SipServer:
             plan = self._router.from_account(
                 account, call_id, number, caller, hops, request.body, source
             )
+            leg.account = account.username
             leg.codecs = account.bounds.codecs
             if leg.codecs and request.body and not isinstance(plan, Refused):
                 offer = leg.allowed(request.body)
@@ -487,6 +492,40 @@ class SipServer:
             if until > self.now and len(ended) <= BYE_MEMORY:
                 break
             del ended[tag]
+
+    def find_leg(self, replaces: Replaces) -> SipLeg | None:
+        """The live leg that a Replaces names; clients differ on which tag is whose."""
+        for ours, theirs in (replaces[1:], replaces[:0:-1]):
+            leg = self._legs.get(ours)
+            dialog = leg.dialog if leg is not None else None
+            if dialog is not None and dialog.call_id == replaces.call_id:
+                return leg if dialog.remote_tag == theirs else None
+        return None
+
+    def transfer_to(self, leg: SipLeg, uri: SipUri, request: Request) -> TellTransfer | None:
+        """A blind transfer: a call of the leg's customer to that number, for his far end. What
+        he is to be told where there is no such call."""
+        end = leg.leg.call.other(leg.leg)
+        agent: Any = end.agent if end is not None else None
+        body = agent.restate() if agent is not None else b""
+        account = self._peers.account_by_username(leg.account)
+        if account is None or end is None or not body:
+            return TellTransfer(leg.leg, 488 if account is not None else 403)
+        flow = leg.flow
+        plan = self._router.from_account(
+            account,
+            self._new_call_id(),
+            _user_of(uri),
+            _user_of(request.from_.uri),
+            _hops(request) - 1,
+            body,
+            Source(flow.address, flow.listener.pop, "sip"),
+        )
+        if isinstance(plan, Refused):
+            self.control.refused(plan.facts, plan.refusal)
+            return TellTransfer(leg.leg, 0, reason=plan.refusal.reason)
+        self.control.transfer_to(leg.leg, plan, self.now)
+        return None
 
     def host_port(self, flow: Flow) -> str:
         listener = flow.listener

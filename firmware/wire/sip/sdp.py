@@ -22,6 +22,8 @@ __all__ = [
     "SdpPeerError",
     "Session",
     "answer",
+    "both_ways",
+    "continued",
     "offer",
     "parse",
     "rewrite",
@@ -119,6 +121,36 @@ def rewrite(body: bytes, address: str, ports: Sequence[int]) -> bytes:
             continue
         out.append(line)
     return ("\r\n".join(out) + "\r\n").encode("utf-8", "surrogateescape")
+
+
+_DIRECTIONS = (b"a=sendrecv", b"a=sendonly", b"a=recvonly", b"a=inactive")
+
+
+def both_ways(body: bytes) -> bytes:
+    """The same description of a side that sends and receives, whatever hold it is on: sendrecv is
+    what holds where nothing is said (RFC 8866, 6.7)."""
+    lines = [line for line in body.split(b"\r\n") if line.strip() not in _DIRECTIONS]
+    return b"\r\n".join(lines)
+
+
+def continued(body: bytes, before: bytes) -> bytes:
+    """The same description as one that follows another to the same peer, though somebody else
+    wrote it: its o= is that of `before`, one version later (RFC 3264, 8)."""
+    origin = _origin(before)
+    if origin is None or len(origin) != 6 or not origin[2].isdigit():
+        return body
+    if body == before:
+        return body
+    origin[2] = b"%d" % (int(origin[2]) + 1)
+    line = b"o=" + b" ".join(origin)
+    return b"\r\n".join([line if one[:2] == b"o=" else one for one in body.split(b"\r\n")])
+
+
+def _origin(body: bytes) -> list[bytes] | None:
+    for line in body.split(b"\r\n"):
+        if line[:2] == b"o=":
+            return line[2:].split(b" ")
+    return None
 
 
 def _codec_lines(codecs: Sequence[Codec]) -> list[str]:
