@@ -105,7 +105,7 @@ class Carrying(StoredCalls):
 
     def _describe(self, command: DescribeLeg) -> None:
         agent: Any = command.leg.agent
-        body = agent.restate() if agent is not None else b""
+        body = agent.restate(command.here) if agent is not None else b""
         self.control.described(command.leg, body, self.sip.now)
 
     def _reject_leg(self, command: RejectLeg) -> None:

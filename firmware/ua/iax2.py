@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 MOST_LEGS = 4
 _FAREWELL_S = 0.3
 """After BUSY or CONGESTION the far end may still say why, in its HANGUP."""
+_OK, _FAILED = 200, 480
+"""What a transfer's news say, in SIP's words."""
 _PRESENTATION_MASK = 0x60
 _RESTRICTED = 0x20
 """Presentation bits of a number; what else there is in them means: not available (8.6.30)."""
@@ -103,6 +105,7 @@ class Iax2Agent:
         self._legs: dict[str, Iax2Leg] = {}
         self._events: list[AgentEvent] = []
         self._offered = 0
+        self._transfers = 0
         self.strangers = 0
         """Calls that did not come from the registrar."""
 
@@ -192,7 +195,9 @@ class Iax2Agent:
             leg.call.answer(now)
             self._events.append(LegAnswered(leg.name))
         elif isinstance(command, HangUp):
-            if leg.call.outgoing or leg.answered:
+            if leg.ready:
+                leg.call.release(now)
+            elif leg.call.outgoing or leg.answered:
                 leg.call.hang_up(now, command.q850)
             else:
                 leg.call.reject(now, command.q850, _REASONS.get(command.q850, ""))
@@ -205,8 +210,7 @@ class Iax2Agent:
         elif isinstance(command, CarryData):
             leg.carry_data(command.jitter_ms, self._formats)
         elif isinstance(command, Refer):
-            # IAX2 transfers by TRANSFER and TXREQ, which servers refuse; here the legs are joined.
-            self._events.append(TransferNews(leg.name, 0, refused=True))
+            self._refer(leg, command, now)
         self._flush()
 
     def hear(self, leg: str) -> bytes | None:
@@ -295,6 +299,39 @@ class Iax2Agent:
         )
         self._legs[command.leg] = self._leg(command.leg, call)
 
+    # Transfers: TRANSFER to a number, TXREQ between two calls (RFC 5456, 6.4 and 6.5)
+
+    def _refer(self, leg: Iax2Leg, command: Refer, now: float) -> None:
+        """Ask the server; what it cannot be asked counts as refused."""
+        if not command.replaces:
+            leg.call.transfer_to(now, command.number)
+            return
+        second = self._legs.get(command.replaces)
+        if second is None or second.gone or second.call.address != leg.call.address:
+            self._events.append(TransferNews(leg.name, 0, refused=True))
+            return
+        self._transfers += 1
+        leg.second, second.first = second, leg
+        leg.call.join_to(now, second.call, self._transfers)
+        second.call.join_to(now, leg.call, self._transfers)
+
+    def _transfer_refused(self, leg: Iax2Leg, unsupported: bool) -> None:
+        """The pair stays joined here; after a blind one that failed its far end comes back."""
+        first = leg.first or leg
+        second, first.second = first.second, None
+        joins = second is not None
+        if second is not None:
+            second.first = None
+        self._events.append(
+            TransferNews(first.name, 0 if joins or unsupported else _FAILED, joins or unsupported)
+        )
+
+    def _transfer_ready(self, leg: Iax2Leg) -> None:
+        leg.ready = True
+        first = leg.first or leg
+        if first.ready and first.second is not None and first.second.ready:
+            self._events.append(TransferNews(first.name, _OK))
+
     def _leg(self, name: str, call: iax2.Call) -> Iax2Leg:
         return Iax2Leg(name, call, self._jitter, self._emit, self._clock)
 
@@ -351,6 +388,10 @@ class Iax2Agent:
                 leg.ends = now + _FAREWELL_S, cause
         elif isinstance(event, iax2.Hold | iax2.Unhold):
             leg.held = isinstance(event, iax2.Hold)
+        elif isinstance(event, iax2.TransferReady):
+            self._transfer_ready(leg)
+        elif isinstance(event, iax2.TransferRefused):
+            self._transfer_refused(leg, event.unsupported)
         elif isinstance(event, iax2.DigitBegan) and event.digit in DIGITS:
             self._events.append(FarDigit(leg.name, event.digit))
 

@@ -63,6 +63,12 @@ class Iax2Leg:
         self.gone = False
         self.answered = False
         self.held = False
+        self.first: Iax2Leg | None = None
+        """The other leg of a transfer, where this is the second."""
+        self.second: Iax2Leg | None = None
+        """The same where this is the first."""
+        self.ready = False
+        """The server has connected the far end to another: we may leave."""
         self.ends: tuple[float, Cause] | None = None
         """The far end refused, and may still say why until then (monotonic seconds)."""
         self.strange_voice = 0

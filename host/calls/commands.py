@@ -130,6 +130,8 @@ class DescribeLeg(NamedTuple):
     """Say what a leg last said of its media, as one that sends and receives. Answer: described."""
 
     leg: Leg
+    here: bool = False
+    """It is for another leg whose media ends on this host by itself: no port is needed."""
 
 
 class TellTransfer(NamedTuple):

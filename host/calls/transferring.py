@@ -181,7 +181,7 @@ class Transferring:
             self.commands.append(ModifyLeg(ends[0], second.answer_sdp, False))
         else:
             transfer.stage = Stage.DESCRIBING
-            self.commands.append(DescribeLeg(ends[0]))
+            self.commands.append(DescribeLeg(ends[0], ends[1].bridged))
 
     def _offer_second(self, transfer: Transfer, sdp: bytes) -> None:
         joint = _joint_of(transfer)

@@ -15,10 +15,12 @@ from host.calls.call import State
 from host.calls.commands import Failure
 from host.charging.values import Reason
 from host.iax2.causes import failure_of, told
+from host.iax2.referral import Referral
 from host.media.bridge import LAWS, Bridge
 
 if TYPE_CHECKING:
     from host.calls.call import Leg
+    from host.calls.commands import TellTransfer
     from host.iax2.server import Iax2Server
 
 INCOMPATIBLE = 88
@@ -41,10 +43,12 @@ class Iax2Leg:
         "_holds",
         "_reoffered",
         "_said_hold",
+        "account",
         "bridge",
         "call",
         "leg",
         "over",
+        "referral",
         "server",
     )
     leg: Leg
@@ -55,6 +59,10 @@ class Iax2Leg:
         call.tag = self
         self.bridge = Bridge(call, server.ground)
         self.over = False
+        self.account = ""
+        """Whose leg it is; empty: a carrier's, who may ask for no transfer."""
+        self.referral: Referral | None = None
+        """A transfer that the peer asked for."""
         self._held = False
         """The other side holds our peer, who has been told."""
         self._holds = False
@@ -66,10 +74,11 @@ class Iax2Leg:
     # --- what call control asks for ---
 
     def end(self, cause: int) -> None:
-        """Hang up, whatever the state."""
+        """Hang up, whatever the state; who was told that his transfer is done leaves by himself."""
         if not self.over:
             self._close()
-            self.call.hang_up(self.server.clock(), cause, told(None, Failure(cause))[1])
+            if not self.call.released_by_peer:
+                self.call.hang_up(self.server.clock(), cause, told(None, Failure(cause))[1])
 
     def modify(self, body: bytes, update: bool) -> None:
         """The other side offers a change: hold and its end are told, the rest concerns media."""
@@ -86,7 +95,8 @@ class Iax2Leg:
             self.bridge.link(peer.bridge)
             answer: bytes | None = self.bridge.offer(_MIRROR[session.direction()])
         else:
-            answer = self.bridge.answer(body)
+            # Joined to somebody of SIP, it may need a port that it could do without so far.
+            answer = self.bridge.answer(body) if self.bridge.open() else None
         if answer is None:
             control.modify_failed(self.leg, 488, now)
             return
@@ -120,9 +130,15 @@ class Iax2Leg:
         if not self.over and not self._connect(body):
             self._fail_media()
 
-    def restate(self) -> bytes:
+    def restate(self, here: bool = False) -> bytes:
         """Our description, for another peer than the one so far; empty: there is no port."""
-        return self.bridge.offer() if not self.over and self.bridge.open() else b""
+        ready = not self.over and (here or self.bridge.open())
+        return self.bridge.offer() if ready else b""
+
+    def tell_transfer(self, command: TellTransfer) -> None:
+        """How the transfer goes that our peer asked for."""
+        if self.referral is not None and self.referral.tell(self, command):
+            self.referral = None
 
     # --- what the peer does ---
 

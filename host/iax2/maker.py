@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from firmware.wire.iax2 import CallOffered, Credentials, Format, NewCall
+from firmware.wire.iax2 import Call, CallOffered, Credentials, Format, NewCall
 from host.calls.call import Leg
-from host.calls.commands import Contact, Failure, PlaceLeg
+from host.calls.commands import Contact, Failure, PlaceLeg, TellTransfer
 from host.calls.control import CallControl
 from host.calls.routing import Refused, Router, Source
 from host.calls.ways import Target
@@ -78,6 +78,7 @@ class LegMaker:
         caller = number_of(said.calling) or call.username
         call_id = self._new_call_id()
         leg = CallerLeg(self._server, call)
+        leg.account = "" if isinstance(who, Carrier) else who.username
         plan: Any
         if isinstance(who, Carrier):
             plan = self._router.from_carrier(who, call_id, number, caller, HOPS - 1, b"")
@@ -170,11 +171,43 @@ class LegMaker:
         trunk = peer is not None and peer.trunk and self.ground.trunks
         call = line.endpoint.place(address, new, now, credentials, None, trunk)
         leg = CalleeLeg(self._server, call, command.leg, command.sdp)
+        leg.account = peer.username if isinstance(peer, Account) else ""
         leg.bridge.pinned = command.leg.call.facts.direction == "in"  # a carrier calls
         self._legs[id(leg)] = leg
         if leg.needs_port and not leg.bridge.open():
             leg.end(34)
             self.control.failed(command.leg, Failure(34, 503, "no port for media"), now)
+
+    # --- transfers ---
+
+    def leg_of(self, call: Call, number: int) -> Iax2Leg | None:
+        """Another live leg with the same peer, by our number of its call."""
+        for leg in self._legs.values():
+            other = leg.call
+            if other.number == number and other.endpoint is call.endpoint:
+                return leg if other.address == call.address and not leg.over else None
+        return None
+
+    def transfer_to(self, leg: Iax2Leg, number: str) -> TellTransfer | None:
+        """A blind transfer: a call of the leg's customer to that number, for his far end. What
+        became of it at once where there is no such call."""
+        end = leg.leg.call.other(leg.leg)
+        agent: Any = end.agent if end is not None else None
+        body = agent.restate() if agent is not None else b""
+        account = self._peers.account_by_username(leg.account)
+        line = next((x for x in self.lines if x.endpoint is leg.call.endpoint), None)
+        if account is None or line is None or not body:
+            return TellTransfer(leg.leg, 488)
+        source = Source(leg.call.address[0], line.listener.pop, "iax2")
+        caller = account.username
+        plan = self._router.from_account(
+            account, self._new_call_id(), number_of(number), caller, HOPS - 1, body, source
+        )
+        if isinstance(plan, Refused):
+            self.control.refused(plan.facts, plan.refusal)
+            return TellTransfer(leg.leg, 403, reason=plan.refusal.reason)
+        self.control.transfer_to(leg.leg, plan, self.clock())
+        return None
 
     def _way(
         self, target: Carrier | Contact

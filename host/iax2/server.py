@@ -20,6 +20,7 @@ from firmware.wire.iax2 import (
     Endpoint,
     EndpointSettings,
     Hold,
+    JoinAsked,
     Proceeding,
     Progress,
     Quelched,
@@ -27,6 +28,7 @@ from firmware.wire.iax2 import (
     Releasing,
     Ringing,
     Text,
+    TransferAsked,
     Unhold,
     Unquelched,
 )
@@ -38,6 +40,7 @@ from host.iax2.authority import HostAuthority, Peers
 from host.iax2.leg import CalleeLeg, Iax2Leg
 from host.iax2.line import Iax2Flow, Line, bracketed
 from host.iax2.maker import FORMATS, LegMaker
+from host.iax2.referral import asked_to, asked_to_join
 from host.iax2.sockets import Socket
 from host.media.bridge import Ground
 from host.settings import Listener, Settings
@@ -129,6 +132,8 @@ class Iax2Server(LegMaker):
                 lambda leg, event, now: leg.digit_ended(event.digit, event.duration_ms, now)
             ),
             Text: self._on_text,
+            TransferAsked: _any(asked_to),
+            JoinAsked: _any(asked_to_join),
         }
 
     @property
@@ -150,6 +155,7 @@ class Iax2Server(LegMaker):
                 min_refresh_s=own.min_refresh_s,
                 max_refresh_s=own.max_refresh_s,
                 ping_s=own.ping_s,
+                transfers=True,
                 trunk_ms=own.trunk_ms,
                 trunk_timestamps=own.trunk_timestamps,
             ),

@@ -135,7 +135,7 @@ class _Echo:
 
     # --- what call control asks ---
 
-    def restate(self) -> bytes:
+    def restate(self, here: bool = False) -> bytes:
         """Our own offer, for another caller."""
         return self.describe(b"")
 

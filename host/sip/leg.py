@@ -430,7 +430,7 @@ class SipLeg:
             return continued(sdp, self.local_sdp)
         return sdp
 
-    def restate(self) -> bytes:
+    def restate(self, here: bool = False) -> bytes:
         """The peer's last description, as of one that sends and receives; for another peer."""
         return both_ways(self.allowed(self.remote_sdp))
 

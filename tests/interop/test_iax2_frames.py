@@ -42,7 +42,8 @@ FIELDS = (
     "iax2.iax.codecprefs", "iax2.iax.datetime.raw", "iax2.iax.datetime", "iax2.iax.encryption",
     "iax2.iax.auth.methods", "iax2.iax.auth.challenge", "iax2.iax.auth.md5", "iax2.iax.refresh",
     "iax2.iax.cause", "iax2.iax.causecode", "iax2.iax.msg_count", "iax2.iax.iax_unknown",
-    "iax2.iax.transferid", "iax2.iax.app_addr.sinaddr", "iax2.iax.app_addr.sinport",
+    "iax2.iax.transferid", "iax2.iax.call_no", "iax2.iax.app_addr.sinaddr",
+    "iax2.iax.app_addr.sinport",
     "iax2.iax.rrjitter", "iax2.iax.rrloss", "iax2.iax.rrpkts", "iax2.iax.rrdelay",
     "iax2.iax.rrdropped", "iax2.iax.rrooo", "iax2.voice.codec", "iax2.voice.subclass",
     "iax2.dtmf.subclass", "iax2.text.text", "iax2.trunk.ncalls", "iax2.trunk.cmddata.ts",
@@ -146,8 +147,8 @@ def conversation(encryption: bool) -> Network:
     call.digit_begin(now, "5")
     call.digit_end(now, "5")
     call.text(now, "hello")
-    call.send_iax(now, Iax.TXREQ, [(Ie.TRANSFERID, 4711)])
-    call.send_iax(now, Iax.TRANSFER, [(Ie.CALLED_NUMBER, "1")])
+    call.join_to(now, call, 4711)
+    call.transfer_to(now, "1")
     network.run(25)
     call.hang_up(network.now, 16, "Normal Clearing")
     network.run(1)
@@ -269,7 +270,13 @@ def test_all_that_we_send_is_read_as_meant(tmp_path: Path) -> None:
     assert int(one(accepted, "iax2.iax.msg_count"), 0) == 0x0103
     assert {int(one(row, "iax2.iax.causecode"), 0) for row in of(Iax.REJECT)} == {1, 21}
     assert "Normal Clearing" in {one(row, "iax2.iax.cause") for row in of(Iax.HANGUP)}
-    assert one(of(Iax.TXREJ)[0], "iax2.iax.transferid") not in ("", "0")
+    asked = of(Iax.TXREQ)[0]
+    assert one(asked, "iax2.iax.app_addr.sinaddr") == SERVER[0]
+    assert one(asked, "iax2.iax.app_addr.sinport") == "4569"
+    assert one(asked, "iax2.iax.call_no") == one(asked, "iax2.dst_call")
+    assert int(one(asked, "iax2.iax.transferid"), 0) == 4711
+    assert int(one(of(Iax.TXREJ)[0], "iax2.iax.transferid"), 0) == 4711
+    assert one(of(Iax.TRANSFER)[0], "iax2.iax.called_number") == "1"
     assert bytes.fromhex(one(of(Iax.UNSUPPORT)[0], "iax2.iax.iax_unknown")) == b"\x22"
     assert {int(one(row, "iax2.iax.rrpkts") or "0", 0) for row in of(Iax.PONG)} >= {6}
     assert any(one(row, "iax2.retransmission") in ("1", "True") for row in rows)

@@ -14,6 +14,7 @@ from tests.scenarios.world import (
     BOB_DID,
     FLAT_DID,
     FORKED_DID,
+    IAX2_PORT,
     SETTINGS,
     Play,
     World,
@@ -25,6 +26,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
     """One host for all tests of this folder."""
     net = Net()
     extra = SETTINGS.format(relay=net[2])
+    extra += f'[[listeners]]\npop = "montreal"\ntransport = "iax2"\naddress = "{net[2]}"\n'
+    extra += f"port = {IAX2_PORT}\n"
     host = HostProcess(tmp_path_factory.mktemp("host"), net, extra=extra)
 
     async def prepare() -> None:
@@ -35,8 +38,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
             address = net[10 + number]
             words = ("--port", "5070", "--priority", str(number))
             await host.run("carrier", "add", f"carrier{number}", address, *words)
-        for name in ("alice", "bob"):
-            await host.run("account", "add", name, "--password", f"{name}-secret")
+        for name in ("alice", "bob", "gina"):
+            given = ("--iax2",) if name == "gina" else ()
+            await host.run("account", "add", name, "--password", f"{name}-secret", *given)
             await host.run("pay", name, "15")
         dids = {ALICE_DID: "alice", BOB_DID: "bob", FLAT_DID: "bob", FORKED_DID: "bob"}
         for did, name in dids.items():

@@ -22,6 +22,7 @@ ALICE_DID, BOB_DID, FLAT_DID, FORKED_DID = (
     "+12125550104",
 )
 NUMBER = "15145550100"
+IAX2_PORT = 4_569
 SILENCE_S = 2
 SETTINGS = f"""
 [media]
@@ -44,6 +45,11 @@ class World:
     @property
     def listener(self) -> Where:
         return self.host.listeners["montreal"]
+
+    @property
+    def iax2(self) -> Where:
+        """The listener for IAX2, at the same POP."""
+        return Where(self.net[2], IAX2_PORT)
 
     def mark(self) -> int:
         """What `cdrs_since` counts from: the last call that there is."""

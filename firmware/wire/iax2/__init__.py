@@ -46,15 +46,15 @@ IAX REGREL           S U   6.1.6
 IAX VNAK             S U   6.9.3
 IAX DPREQ, DIAL      R     6.8       UNSUPPORT: numbers are dialled whole
 IAX DPREP            A     6.8
-IAX TXREQ            R     6.5       TXREJ: media always goes through us
-IAX TXCNT, TXACC     A     6.5
-IAX TXREADY, TXREL   A     6.5
-IAX TXREJ            S A   6.5
+IAX TXREQ            S U   6.5       between two calls with one peer; else TXREJ
+IAX TXCNT, TXACC     A     6.5       media always goes through us
+IAX TXREADY, TXREL   S U   6.5
+IAX TXREJ            S U   6.5       of a failed TRANSFER, too
 IAX QUELCH, UNQUELCH S U   6.6
 IAX POKE             S U   6.7.1
 IAX PAGE, MWI        R     8.4       UNSUPPORT
-IAX UNSUPPORT        S A   6.10
-IAX TRANSFER         R     6.4       UNSUPPORT
+IAX UNSUPPORT        S U   6.10      of TRANSFER and TXREQ
+IAX TRANSFER         S U   6.4       where `EndpointSettings.transfers`; else UNSUPPORT
 IAX PROVISION        R     8.4       UNSUPPORT
 IAX FWDOWNL, FWDATA  R     8.4       UNSUPPORT
 IAX TXMEDIA, RTKEY   R     -         UNSUPPORT; key rotation is never agreed on
@@ -88,13 +88,14 @@ MD5 RESULT            S U   8.6.16
 RSA RESULT            P     8.6.17
 APPARENT ADDR         S U   8.6.18        IPv4 and IPv6
 REFRESH               S U   8.6.19
-DPSTATUS, CALLNO      P     8.6.20, 21
+DPSTATUS              P     8.6.20
+CALLNO                S U   8.6.21
 CAUSE                 S U   8.6.22
 IAX UNKNOWN           S P   8.6.23
 MSGCOUNT              S U   8.6.24
 AUTOANSWER            S U   8.6.25
 MUSICONHOLD           P     8.6.26
-TRANSFERID            S U   8.6.27        goes back in TXREJ
+TRANSFERID            S U   8.6.27
 RDNIS                 S U   8.6.28
 DATETIME              S U   8.6.29
 CALLINGPRES           S U   8.6.30
@@ -135,6 +136,7 @@ from firmware.wire.iax2.events import (
     Event,
     Flash,
     Hold,
+    JoinAsked,
     Proceeding,
     Progress,
     Quelched,
@@ -146,6 +148,9 @@ from firmware.wire.iax2.events import (
     Releasing,
     Ringing,
     Text,
+    TransferAsked,
+    TransferReady,
+    TransferRefused,
     Unhold,
     Unquelched,
     Unreachable,
@@ -161,8 +166,8 @@ __all__ = [
     "FORMATS", "Accepted", "Access", "Address", "Answered", "Authority", "Busy", "Call",
     "CallOffered", "Congestion", "Counters", "Credentials", "Crypto", "DateTime", "DigitBegan",
     "DigitEnded", "Encryption", "Ended", "Endpoint", "EndpointSettings", "Event", "Flash",
-    "Format", "FormatRow", "Hold", "NewCall", "Proceeding", "Progress", "Purpose", "Quelched",
-    "Reachable", "RegisterAccepted", "RegisterRefused", "RegisterReleased", "Registering",
-    "Registration", "Releasing", "Ringing", "State", "Statistics", "Text", "Unhold",
-    "Unquelched", "Unreachable",
+    "Format", "FormatRow", "Hold", "JoinAsked", "NewCall", "Proceeding", "Progress", "Purpose",
+    "Quelched", "Reachable", "RegisterAccepted", "RegisterRefused", "RegisterReleased",
+    "Registering", "Registration", "Releasing", "Ringing", "State", "Statistics", "Text",
+    "TransferAsked", "TransferReady", "TransferRefused", "Unhold", "Unquelched", "Unreachable",
 ]  # fmt: skip

@@ -25,7 +25,8 @@ from firmware.wire.iax2.kinds import DTMF_DIGITS, UNSUPPORTED, Control, FrameTyp
 from firmware.wire.iax2.offer import NewCall
 from firmware.wire.iax2.reactions import ALWAYS, EXPECTED_REACTIONS, on_control, on_digit
 from firmware.wire.iax2.states import CONTROLS, EXPECTED, LIVE, State
-from firmware.wire.iax2.voice import Statistics, VoiceExchange
+from firmware.wire.iax2.transfers import Transfers
+from firmware.wire.iax2.voice import Statistics
 
 if TYPE_CHECKING:
     from firmware.wire.iax2.endpoint import Endpoint
@@ -41,7 +42,7 @@ _ENCIPHERED = frozenset((Iax.AUTHREP, Iax.HANGUP, Iax.ACK))
 MAX_TEXT_OCTETS = 1024
 
 
-class Call(VoiceExchange):
+class Call(Transfers):
     """A call of an endpoint, made by `Endpoint.place` or told of by `CallOffered`.
 
     `tag` is the user's own. `voice_sink` is called with the time (32 bits, milliseconds, in the
@@ -78,6 +79,7 @@ class Call(VoiceExchange):
         self.deciphered = False
         self._owed_hangup: list[tuple[int, Value]] | None = None
         self.digit_down: tuple[str, int] | None = None
+        self._init_transfers()
         self._expires_at = inf if outgoing else now + limits.UNAUTHENTICATED_S
         self._forget_at = inf
         self._ping_at = now + endpoint.settings.ping_s
@@ -208,6 +210,8 @@ class Call(VoiceExchange):
             self.send_iax(now, Iax.UNQUELCH)
             self.endpoint.arm(self)
 
+    # Digits and text
+
     def digit_begin(self, now: float, digit: str) -> None:
         """A key goes down: one of 0123456789*#ABCD."""
         self._send_digit(now, FrameType.DTMF_BEGIN, digit)
@@ -295,7 +299,7 @@ class Call(VoiceExchange):
             return min(due, self._forget_at)
         if self.peer_number and self.credit is None:
             due = min(due, self._ping_at, self._lag_at)
-        return min(due, self._expires_at)
+        return min(due, self._expires_at, self.release_at)
 
     def on_timer(self, now: float) -> None:
         super().on_timer(now)
@@ -308,6 +312,8 @@ class Call(VoiceExchange):
             self.drop_unacked()
             self._end(now, TEMPORARY_FAILURE, "not authenticated in time", by_peer=False)
             self.endpoint.forget(self)
+        elif now >= self.release_at:
+            self.hang_up(now, NORMAL_CLEARING, "transferred")
         elif self.peer_number and self.credit is None:
             if now >= self._ping_at:
                 self._ping_at = now + settings.ping_s
@@ -368,7 +374,7 @@ class Call(VoiceExchange):
             return
         if kind == FrameType.IAX:
             if octet not in _SUBCLASSES:
-                self._unsupported(octet, now)
+                self.unsupported(octet, now)
                 return
             subclass = Iax(octet)
             elements = Elements.from_bytes(payload)
@@ -378,7 +384,7 @@ class Call(VoiceExchange):
             if handler is not None:
                 handler(self, elements, timestamp_ms, now)
             elif subclass in UNSUPPORTED:
-                self._unsupported(octet, now)
+                self.unsupported(octet, now)
         elif kind == FrameType.CONTROL:
             if octet in _CONTROLS and octet in CONTROLS[self.state]:
                 on_control(self, Control(octet))
@@ -388,7 +394,8 @@ class Call(VoiceExchange):
             text = payload[:MAX_TEXT_OCTETS].rstrip(b"\0").decode("utf-8", "replace")
             self.endpoint.events.append(events.Text(self, text))
 
-    def _unsupported(self, octet: int, now: float) -> None:
+    def unsupported(self, octet: int, now: float) -> None:
+        """What the peer asks for is not done here (UNSUPPORT, 6.10.1)."""
         self.endpoint.counters.unsupported += 1
         if self.credit is None:
             self.send_iax(now, Iax.UNSUPPORT, [(Ie.IAX_UNKNOWN, octet)])

@@ -134,6 +134,41 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """The peer wants its far end to talk to a number instead of it (TRANSFER, 6.4). Hang up when
+    that is done, or `Call.refuse_transfer`."""
+
+    call: Call
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAsked:
+    """The peer wants to leave this call and another one, whose far ends are to talk (TXREQ, 6.5).
+    It asks the same of the other call. `Call.transfer_ready` or `Call.refuse_transfer`."""
+
+    call: Call
+    other_number: int
+    """Of the other call, at whoever is asked."""
+    transfer_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReady:
+    """The far ends are connected (TXREADY): leave the call by `Call.release`."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRefused:
+    """The peer does no such transfer, or it failed (TXREJ, UNSUPPORT)."""
+
+    call: Call
+    unsupported: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The call is over: once a call, whoever ended it. It is inert from now on."""
 
@@ -206,6 +241,7 @@ class Unreachable:
 Event = (
     CallOffered | Accepted | Proceeding | Ringing | Progress | Answered | Busy | Congestion
     | Hold | Unhold | Quelched | Unquelched | DigitBegan | DigitEnded | Flash | Text | Ended
+    | TransferAsked | JoinAsked | TransferReady | TransferRefused
     | RegisterAccepted | RegisterRefused | RegisterReleased | Registering | Releasing
     | Reachable | Unreachable
 )  # fmt: skip

@@ -90,8 +90,43 @@ def on_unquelch(call: Call, elements: Elements, timestamp_ms: int, now: float) -
 
 
 def on_txreq(call: Call, elements: Elements, timestamp_ms: int, now: float) -> None:
-    transfer = elements.number(Ie.TRANSFERID)
-    call.send_iax(now, Iax.TXREJ, [(Ie.TRANSFERID, transfer)] if transfer is not None else [])
+    other, transfer = elements.number(Ie.CALLNO), elements.number(Ie.TRANSFERID)
+    if call.transfers and other is not None and transfer is not None:
+        call.endpoint.events.append(events.JoinAsked(call, other, transfer))
+    else:
+        call.refuse_transfer(now, transfer)
+
+
+def on_transfer(call: Call, elements: Elements, timestamp_ms: int, now: float) -> None:
+    number = elements.text(Ie.CALLED_NUMBER)
+    if not call.transfers:
+        call.unsupported(Iax.TRANSFER, now)
+    elif number:
+        call.endpoint.events.append(events.TransferAsked(call, number))
+    else:
+        call.refuse_transfer(now)
+
+
+def on_txready(call: Call, elements: Elements, timestamp_ms: int, now: float) -> None:
+    if call.moving:
+        call.endpoint.events.append(events.TransferReady(call))
+
+
+def on_txrel(call: Call, elements: Elements, timestamp_ms: int, now: float) -> None:
+    if call.released_by_peer:
+        call.end_by_peer(now, NORMAL_CLEARING, "transferred")
+
+
+def on_txrej(call: Call, elements: Elements, timestamp_ms: int, now: float) -> None:
+    if call.moving:
+        call.moving = False
+        call.endpoint.events.append(events.TransferRefused(call, False))
+
+
+def on_unsupport(call: Call, elements: Elements, timestamp_ms: int, now: float) -> None:
+    if call.moving and elements.number(Ie.IAX_UNKNOWN) in (Iax.TRANSFER, Iax.TXREQ):
+        call.moving = False
+        call.endpoint.events.append(events.TransferRefused(call, True))
 
 
 def on_authreq(call: Call, elements: Elements, timestamp_ms: int, now: float) -> None:
@@ -160,6 +195,11 @@ EXPECTED_REACTIONS: dict[Iax, Reaction] = {
     Iax.QUELCH: on_quelch,
     Iax.UNQUELCH: on_unquelch,
     Iax.TXREQ: on_txreq,
+    Iax.TRANSFER: on_transfer,
+    Iax.TXREADY: on_txready,
+    Iax.TXREL: on_txrel,
+    Iax.TXREJ: on_txrej,
+    Iax.UNSUPPORT: on_unsupport,
     Iax.AUTHREQ: on_authreq,
     Iax.AUTHREP: on_authrep,
     Iax.ACCEPT: on_accept,

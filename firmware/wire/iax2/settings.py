@@ -18,6 +18,8 @@ VNAK_S = 0.25
 """No VNAK sooner after another one."""
 REPEAT_S = 0.1
 """Nor is one that soon after another answered, so that none makes much of little."""
+RELEASE_S = 10.0
+"""Who asked for a transfer has so long to leave (TXREL) once it is ready; then it is hung up."""
 EARLY_FRAMES = 32
 """Full frames kept that came before one that is missing."""
 
@@ -45,6 +47,8 @@ class EndpointSettings:
     """While no round trip has been measured; then twice the round trip."""
     min_retry_s: float = 0.5
     max_retry_s: float = 10.0
+    transfers: bool = False
+    """TRANSFER and TXREQ are told to the user; else they are refused."""
     trunk_ms: int = 20
     trunk_timestamps: bool = True
     trunk_octets: int = 1240

@@ -28,13 +28,14 @@ class State(Enum):
 _S = State
 _END = frozenset((Iax.HANGUP, Iax.REJECT))
 _LINKED = frozenset((Iax.QUELCH, Iax.UNQUELCH, Iax.TXREQ, *_END))
+_MOVING = frozenset((Iax.TRANSFER, Iax.TXREADY, Iax.TXREL, Iax.TXREJ, Iax.UNSUPPORT))
 EXPECTED: dict[State, frozenset[Iax]] = {
     _S.CALLING: frozenset((Iax.AUTHREQ, Iax.ACCEPT)) | _END,
     _S.AUTHENTICATING: frozenset((Iax.ACCEPT,)) | _END,
     _S.CHALLENGED: frozenset((Iax.AUTHREP,)) | _END,
     _S.OFFERED: _LINKED,
-    _S.ACCEPTED: _LINKED,
-    _S.UP: _LINKED,
+    _S.ACCEPTED: _LINKED | _MOVING,
+    _S.UP: _LINKED | _MOVING,
     _S.ENDED: frozenset(),
 }
 """What is acted on, beside what is taken in any state: PING, LAGRQ and their answers. The rest is

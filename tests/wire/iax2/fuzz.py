@@ -43,7 +43,7 @@ def _server(network: Network) -> Party:
             "near": Access("address", token="auto"),
         }
     )
-    settings = EndpointSettings(max_calls=600)
+    settings = EndpointSettings(max_calls=600, transfers=True)
     server = network.add(SERVER, settings, users, Aes())
 
     def take(event: Event) -> None:
