@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from firmware.wire.iax2 import Call, CallOffered, Credentials, Format, NewCall
+from host.calls import blind
 from host.calls.call import Leg
 from host.calls.commands import Contact, Failure, PlaceLeg, TellTransfer
 from host.calls.control import CallControl
@@ -191,23 +192,14 @@ class LegMaker:
     def transfer_to(self, leg: Iax2Leg, number: str) -> TellTransfer | None:
         """A blind transfer: a call of the leg's customer to that number, for his far end. What
         became of it at once where there is no such call."""
-        end = leg.leg.call.other(leg.leg)
-        agent: Any = end.agent if end is not None else None
-        body = agent.restate() if agent is not None else b""
-        account = self._peers.account_by_username(leg.account)
         line = next((x for x in self.lines if x.endpoint is leg.call.endpoint), None)
-        if account is None or line is None or not body:
+        if line is None:
             return TellTransfer(leg.leg, 488)
+        account = self._peers.account_by_username(leg.account)
         source = Source(leg.call.address[0], line.listener.pop, "iax2")
-        caller = account.username
-        plan = self._router.from_account(
-            account, self._new_call_id(), number_of(number), caller, HOPS - 1, body, source
-        )
-        if isinstance(plan, Refused):
-            self.control.refused(plan.facts, plan.refusal)
-            return TellTransfer(leg.leg, 403, reason=plan.refusal.reason)
-        self.control.transfer_to(leg.leg, plan, self.clock())
-        return None
+        asked = blind.Asked(leg.leg, number_of(number), leg.account, HOPS - 1, source)
+        now = self.clock()
+        return blind.transfer(self.control, self._router, account, asked, self._new_call_id, now)
 
     def _way(
         self, target: Carrier | Contact

@@ -29,6 +29,7 @@ from firmware.wire.sip.parser import parse
 from firmware.wire.sip.refer import Replaces
 from firmware.wire.sip.transaction import ClientTransaction, TransactionLayer
 from firmware.wire.sip.uri import SipUri
+from host.calls import blind
 from host.calls.commands import Contact, Failure, PlaceLeg, TellTransfer
 from host.calls.control import CallControl
 from host.calls.routing import Refused, Router, Source
@@ -505,27 +506,14 @@ class SipServer:
     def transfer_to(self, leg: SipLeg, uri: SipUri, request: Request) -> TellTransfer | None:
         """A blind transfer: a call of the leg's customer to that number, for his far end. What
         he is to be told where there is no such call."""
-        end = leg.leg.call.other(leg.leg)
-        agent: Any = end.agent if end is not None else None
-        body = agent.restate() if agent is not None else b""
-        account = self._peers.account_by_username(leg.account)
-        if account is None or end is None or not body:
-            return TellTransfer(leg.leg, 488 if account is not None else 403)
         flow = leg.flow
-        plan = self._router.from_account(
-            account,
-            self._new_call_id(),
-            _user_of(uri),
-            _user_of(request.from_.uri),
-            _hops(request) - 1,
-            body,
-            Source(flow.address, flow.listener.pop, "sip"),
+        source = Source(flow.address, flow.listener.pop, "sip")
+        caller = _user_of(request.from_.uri)
+        asked = blind.Asked(leg.leg, _user_of(uri), caller, _hops(request) - 1, source)
+        account = self._peers.account_by_username(leg.account)
+        return blind.transfer(
+            self.control, self._router, account, asked, self._new_call_id, self.now
         )
-        if isinstance(plan, Refused):
-            self.control.refused(plan.facts, plan.refusal)
-            return TellTransfer(leg.leg, 0, reason=plan.refusal.reason)
-        self.control.transfer_to(leg.leg, plan, self.now)
-        return None
 
     def host_port(self, flow: Flow) -> str:
         listener = flow.listener

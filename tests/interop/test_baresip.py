@@ -6,18 +6,16 @@ the host knows it by its User-Agent and offers it nothing else, on a listener li
 
 from __future__ import annotations
 
-import math
-import struct
 import threading
 import time
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.host.sip.phone import Phone
-from tests.host.sip.server_process import HostProcess, free_port
+from tests.host.sip.server_process import HostProcess
+from tests.interop.baresip import start_baresip
 from tests.interop.programs import Program, needs
 
 pytestmark = [pytest.mark.interop, needs("baresip", "baresip-core")]
@@ -47,39 +45,8 @@ def gateway(host: HostProcess) -> Iterator[Phone]:
     phone.close()
 
 
-def tone(path: Path) -> None:
-    """Some seconds of 440 Hz to speak with."""
-    samples = [round(8_000 * math.sin(2 * math.pi * 440 * n / 8_000)) for n in range(8_000 * 4)]
-    with wave.open(str(path), "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(8_000)
-        out.writeframes(struct.pack(f"<{len(samples)}h", *samples))
-
-
 def baresip(folder: Path, host: HostProcess, *commands: str) -> Program:
-    home = folder / f"baresip{len(commands)}"
-    home.mkdir()
-    tone(home / "tone.wav")
-    modules = ("account", "menu", "g711", "aufile", "uuid")
-    (home / "config").write_text(
-        "poll_method epoll\nsip_transports udp\n"
-        f"sip_listen {ADDRESS}:{free_port(address=ADDRESS)}\n"
-        f"net_interface {ADDRESS}\n"
-        "rtp_ports 30000-30400\n"
-        f"audio_source aufile,{home}/tone.wav\n"
-        f"audio_player aufile,{home}/heard.wav\n"
-        f"audio_alert aufile,{home}/alert.wav\n"
-        "module_path /usr/lib/baresip/modules\n"
-        + "".join(f"module{'_app' if m in ('account', 'menu') else ''} {m}.so\n" for m in modules)
-    )
-    (home / "accounts").write_text(
-        f"<sip:alice@127.0.1.1:{host.port}>;auth_user=alice;auth_pass=secret;regint=120;"
-        "answermode=auto;audio_codecs=pcmu\n"
-    )
-    (home / "contacts").write_text("")
-    words = [word for command in commands for word in ("-e", command)]
-    return Program(folder, "baresip", "baresip", "-v", "-f", str(home), "-t", "40", *words)
+    return start_baresip(folder, f"127.0.1.1:{host.port}", ADDRESS, ("alice", "secret"), *commands)
 
 
 def wait_registered(program: Program, host: HostProcess) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.host.sip.server_process import free_port
+from tests.interop.baresip import start_baresip, tell
+from tests.interop.programs import needs
 from tests.peers.carrier import Plan
 from tests.peers.endpoint import Login, until
 from tests.scenarios.rig import Device
@@ -119,5 +122,36 @@ def test_one_that_fails_comes_back_to_the_handset(
         await hears(first, BOB_HZ)
         await device.hang_up()
         await first.wait("ended")
+
+    play(scenario)
+
+
+@pytest.mark.interop
+@needs("baresip", "baresip-core")
+def test_another_makers_telephone_transfers_as_well(play: Play, tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        carrier, before = await world.carrier(), world.mark()
+        carrier.plans[f"+{OTHER}"] = Plan(hz=BOB_HZ)
+        address, port = world.net[32], free_port(address=world.net[32])
+        server = f"{world.listener.host}:{world.listener.port}"
+        dial = f"/dial sip:{NUMBER}@{server}"
+        login = ("alice", "alice-secret")
+        phone = start_baresip(tmp_path, server, address, login, dial, control_port=port)
+        world.stack.callback(phone.stop)
+        await until(lambda: bool(carrier.calls_to(f"+{NUMBER}")), 10, "its call")
+        first = carrier.calls_to(f"+{NUMBER}")[0]
+        await first.wait("answered")
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(tell, address, port, "transfer", f"sip:{OTHER}@{server}")
+        await until(lambda: bool(carrier.calls_to(f"+{OTHER}")), 10, "the call to the other")
+        second = carrier.calls_to(f"+{OTHER}")[0]
+        await second.wait("answered")
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(phone.stop)
+        await asyncio.gather(hears(first, BOB_HZ), hears(second, CARRIER_HZ))
+        second.hang_up()
+        await first.wait("ended")
+        rows = await world.cdrs_since(before, 2)
+        assert {row["account"] for row in rows} == {"alice"}
 
     play(scenario)
