@@ -32,7 +32,6 @@ from firmware.legs import (
     FarDigit,
     LegEnded,
     LegEvent,
-    Offered,
     PlaceCall,
 )
 from firmware.line_tester import LineTestConfig, LineTester
@@ -52,7 +51,7 @@ from hal.drivers import open_line
 from hal.dsp.connect_tones import ConnectToneDetector
 from hal.dsp.echo import EchoCanceller
 from hal.line import Line
-from hal.values import Feed, LineFault, LineStatus
+from hal.values import Feed, LineEvent, LineFault, LineStatus
 
 _log = logging.getLogger("loopstart")
 _IDLE_TURN_MS = 40.0
@@ -104,6 +103,7 @@ class Device:
         self._fax_jitter_ms = config.line.fax_jitter_ms
         self._announcer = Announcer(line, self._audio, country.ring, scheme, local)
         self._at_start = True
+        self._line_fault = ""
         account = config.sip or config.iax2
         self._bound = account.address if account is not None else ""
         self._language = config.line.language or country.language
@@ -149,12 +149,13 @@ class Device:
 
     def step(self) -> None:
         """Do all that is due now."""
-        at_start, self._at_start = self._at_start, False
-        for event in self._line.take_events():
+        events, found = self._line_events()
+        for event in events:
             self._keep_line("the hook moved")
-            self._carry_out(self._station.line_event(event, at_start))
+            self._carry_out(self._station.line_event(event, found))
         self._run_audio()
         now_ms = self._clock()
+        self._carry_out(self._station.out_of_order(self._fault, now_ms))
         self._mixer.run(now_ms)
         self._carry_out(self._station.handle_timer(now_ms))
         if self._close_loop_ms is not None and now_ms >= self._close_loop_ms:
@@ -170,8 +171,6 @@ class Device:
                 if self._notices is not None:
                     self._notices.check_sync(now_ms)
             else:
-                if isinstance(happened, Offered) and self._tester is not None:
-                    self._station.phone.out_of_order = self._tester.alarm
                 self._leg_event(happened, now_ms)
         if self._owes_balance and not self._audio.sending:
             self._say_balance()
@@ -183,6 +182,15 @@ class Device:
         if self.stops_when_idle and not self._station.busy:
             self.stopping = True
 
+    def _line_events(self) -> tuple[list[LineEvent], str]:
+        """What the line tells; and the tone for a receiver that is found off, if it tells that."""
+        at_start, self._at_start = self._at_start, False
+        events = self._line.take_events()
+        was, self._line_fault = self._line_fault, self._line.fault
+        if at_start:
+            return events, "howler"
+        return events, "reorder" if was else ""
+
     def _tell(self, notices: Notices) -> None:
         """How the line is, for updates and lamps; and that the loop goes round."""
         station = self._station
@@ -191,9 +199,14 @@ class Device:
             station.busy,
             station.phone.state in (Call.RINGING, Call.RECALLING),
             station.line.messages_wait,
-            self._tester is not None and self._tester.alarm,
+            self._fault,
         )
         notices.beat(self._clock())
+
+    @property
+    def _fault(self) -> bool:
+        """The telephone cannot be rung, or must not."""
+        return bool(self._line.fault) or (self._tester is not None and self._tester.alarm)
 
     def _keep_line(self, why: str) -> None:
         """What happens at the line goes before a test of it."""
@@ -354,7 +367,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(config: Config, hardware: LineHardware, notices: Notices | None) -> int:
     timing = hook_timing(config.line, load_country(config.line.country))
     driver = open_line(hardware, monotonic_ms, timing)
-    line = TolerantLine(driver)
+    line = TolerantLine(driver, monotonic_ms)
     try:
         tester = None
         if line.capabilities.measures_line:

@@ -123,10 +123,14 @@ class LineMachine:
             return self._dial_hotline(now_ms)
         return self.dial_tone(now_ms)
 
-    def lift_at_start(self, _: Stimulus, now_ms: float) -> State:
-        """After a reboot with the receiver off: no hotline may call, and nobody hears a tone."""
+    def find_off(self, stimulus: Stimulus, now_ms: float) -> State:
+        """After a reboot, or a fault of the line, with the receiver off: no hotline may call, and
+        nobody is invited to dial. Who may have it at his ear, in a call that a fault has ended,
+        hears reorder before the howler."""
         self._out += [Audio(True), Seized()]
-        return self.howl(_, now_ms)
+        if stimulus.tone != "howler":
+            return self.play_end(stimulus.tone, now_ms)
+        return self.howl(stimulus, now_ms)
 
     def dial_tone(self, now_ms: float) -> State:
         """Invite to dial: steady, stuttering where something is to be told, or not at all."""
@@ -301,7 +305,7 @@ _DIALLING = (_S.COLLECTING, _S.IN_CALL, _S.ENDED)
 
 TRANSITIONS: dict[tuple[State, Event], Row] = {
     (_S.ON_HOOK, _E.OFF_HOOK): _row(_M.lift_to_dial, _S.DIAL_TONE, _S.IN_CALL),
-    (_S.ON_HOOK, _E.OFF_AT_START): _row(_M.lift_at_start, _S.HOWLER),
+    (_S.ON_HOOK, _E.FOUND_OFF): _row(_M.find_off, _S.HOWLER, _S.ENDED),
     (_S.ON_HOOK, _E.RING): _row(_M.ring, _S.RINGING),
     (_S.RINGING, _E.OFF_HOOK): _row(_M.lift_to_answer, _S.IN_CALL),
     (_S.RINGING, _E.STOP_RING): _row(_M.stop_ring, _S.ON_HOOK),

@@ -31,8 +31,9 @@ class Event(Enum):
     """What can happen to a line."""
 
     OFF_HOOK = "off_hook"
-    OFF_AT_START = "off_at_start"
-    """The receiver was off when the device began: nobody has lifted it to make a call."""
+    FOUND_OFF = "found_off"
+    """The receiver was off when the device began, or when a fault of the line was over: nobody has
+    lifted it to make a call."""
     ON_HOOK = "on_hook"
     FLASH = "flash"
     PULSE = "pulse"

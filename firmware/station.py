@@ -92,7 +92,8 @@ class Station:
         self._waiting_caller = NOBODY
         self._reverses = reverses
         self._reversed = False
-        self._off_at_start = False
+        self._found = ""
+        """Tone for a receiver that is off though nobody has lifted it."""
         self._follow(phone.features)
         self.tone = ""
         """What the ear is played now; empty: the leg, or silence."""
@@ -114,14 +115,15 @@ class Station:
             registered, server, self.line.state.value, self.phone.state.value, self.tone
         )
 
-    def line_event(self, event: LineEvent, at_start: bool = False) -> list[Command]:
+    def line_event(self, event: LineEvent, found: str = "") -> list[Command]:
         """Something happened on the line.
 
         Args:
-            at_start: it is how the device found the line, so nobody has done it.
+            found: it is how the device found the line, so nobody has done it: the tone for a
+                receiver that is off; empty: somebody has.
         """
-        if at_start and isinstance(event, LoopCurrent | HookChanged):
-            self._off_at_start = _is_off(event)
+        if found and isinstance(event, LoopCurrent | HookChanged):
+            self._found = found if _is_off(event) else ""
         if isinstance(event, LoopCurrent):
             return self._signals(self.hook.edge(event.at_ms, event.flowing))
         if isinstance(event, HookChanged):
@@ -155,6 +157,10 @@ class Station:
     def registered(self, registered: bool, now_ms: float) -> list[Command]:
         """The device can be called, or no longer."""
         return self._run(deque(self.line.registered(registered)), now_ms)
+
+    def out_of_order(self, out: bool, now_ms: float) -> list[Command]:
+        """No telephone can, or may, be rung here; or again it can."""
+        return self._run(deque(self.phone.set_out_of_order(out, now_ms)), now_ms)
 
     def messages_wait(self, waiting: bool, now_ms: float) -> None:
         """Messages wait for the owner, or none any more: stutter dial tone, and the lamp."""
@@ -222,9 +228,9 @@ class Station:
         commands: list[Command] = []
         for signal in signals:
             stimulus = _STIMULI[type(signal)](signal)
-            if isinstance(signal, OffHook) and self._off_at_start:
-                stimulus = Stimulus(Event.OFF_AT_START)
-            self._off_at_start = False
+            if isinstance(signal, OffHook) and self._found:
+                stimulus = Stimulus(Event.FOUND_OFF, tone=self._found)
+            self._found = ""
             commands += self._line(stimulus, signal.at_ms)
         return commands
 

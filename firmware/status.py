@@ -50,7 +50,7 @@ class LineState:
     messages: bool = False
     """Voice mail waits."""
     alarm: bool = False
-    """A test of the line has found a fault."""
+    """A test of the line has found a fault, or its port cannot ring."""
 
 
 def run_folder() -> Path | None:

@@ -6,35 +6,91 @@ import logging
 from collections.abc import Callable
 
 from hal.line import Line
-from hal.values import Capabilities, Feed, LineEvent, LineFault, LineStatus, RingCadence
+from hal.values import (
+    Capabilities,
+    Feed,
+    HookChanged,
+    LineEvent,
+    LineFault,
+    LineStatus,
+    LoopCurrent,
+    RingCadence,
+)
 
 _log = logging.getLogger("loopstart")
+_PATIENCE_MS = 500.0
+"""A hook that cannot be read for so long is a fault; for less, one disturbance of a bus."""
 
 
 class TolerantLine:
     """`hal.line.Line` around another: LineFault is logged, once while it stays the same.
 
     What was asked is then not done: a telephone does not ring, a feed stays as it was. The call
-    goes on by its own deadlines, and the next one finds the line as it is by then.
+    goes on by its own deadlines, and the next one finds the line as it is by then. Where a driver
+    cannot read its hook any more the receiver counts as put back, until it can.
+
+    Args:
+        clock: monotonic milliseconds.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, clock: Callable[[], float]) -> None:
         self._line = line
+        self._clock = clock
         self._said = ""
+        self._rings = False
+        self._fault = ""
+        self._failing_since_ms: float | None = None
+        self._hook: HookChanged | LoopCurrent | None = None
+        """What the driver has told last."""
 
     @property
     def capabilities(self) -> Capabilities:
         """See `hal.line.Line`."""
         return self._line.capabilities
 
+    @property
+    def fault(self) -> str:
+        """See `hal.line.Line`."""
+        return self._fault or self._line.fault
+
     def take_events(self) -> list[LineEvent]:
         """See `hal.line.Line`."""
-        events: list[LineEvent] = []
-        self._try(lambda: events.extend(self._line.take_events()))
+        try:
+            events = self._line.take_events()
+        except LineFault as fault:
+            self._say(fault)
+            return self._lose(str(fault), self._clock())
+        self._failing_since_ms = None
+        if self._fault:
+            self._fault = ""
+            _log.info("the line is back")
+            if not self._rings:  # it may not have heard so
+                self._try(lambda: self._line.ring(None))
+            events = [*self._moved(True, self._clock()), *events]
+        hooks = [one for one in events if isinstance(one, HookChanged | LoopCurrent)]
+        self._hook = hooks[-1] if hooks else self._hook
         return events
+
+    def _lose(self, why: str, now_ms: float) -> list[LineEvent]:
+        if self._failing_since_ms is None:
+            self._failing_since_ms = now_ms
+        if self._fault or now_ms - self._failing_since_ms < _PATIENCE_MS:
+            return []
+        self._fault = why
+        return self._moved(False, now_ms)
+
+    def _moved(self, up: bool, now_ms: float) -> list[LineEvent]:
+        """The receiver, if the driver has told last that it is up, is put back, or found so."""
+        last = self._hook
+        if isinstance(last, HookChanged) and last.off_hook:
+            return [HookChanged(now_ms, up)]
+        if isinstance(last, LoopCurrent) and last.flowing:
+            return [LoopCurrent(now_ms, up)]
+        return []
 
     def ring(self, cadence: RingCadence | None) -> None:
         """See `hal.line.Line`."""
+        self._rings = cadence is not None
         self._try(lambda: self._line.ring(cadence))
 
     def feed(self, feed: Feed) -> None:

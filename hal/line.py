@@ -18,6 +18,14 @@ class Line(Protocol):
     def capabilities(self) -> Capabilities:
         """What the driver does by itself."""
 
+    @property
+    def fault(self) -> str:
+        """Why no telephone can be rung here at present, a sentence; empty if one can.
+
+        `take_events` finds a fault, and its end. With its beginning the receiver counts as put
+        back; one that is up is told before the fault ends, or with its end.
+        """
+
     def take_events(self) -> list[LineEvent]:
         """Drain what happened on the line, in order of arrival, each with its monotonic `at_ms`."""
 

@@ -56,7 +56,7 @@ class Situation:
     updating: bool = False
     """Another version is fetched, or about to be started: leave the power on."""
     alarm: bool = False
-    """A test of the line has found a fault."""
+    """A test of the line has found a fault, or its port cannot ring."""
 
 
 Rows = Mapping[str, tuple[tuple[str, Light], ...]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from firmware.causes import NO_ANSWER, NORMAL_CLEARING, Cause, tone_of
 from firmware.legs import Answer, HangUp, Hold, LegEnded, Progress, SendDigit
 from firmware.line_values import DialFailed, Dialled, Event, KeyPressed, Stimulus
-from firmware.phone.incoming import deliver_no_answer, ring
+from firmware.phone.incoming import deliver_no_answer, refuse_out_of_order, ring
 from firmware.phone.pairs import Attended
 from firmware.phone.values import Call, Note, PhoneEvent, Speak, Supervise
 from firmware.phone.vertical import take_number
@@ -160,6 +160,13 @@ def caller_gone(phone: PhoneMachine, _: PhoneEvent, now_ms: float) -> Call:
 def nobody_home(phone: PhoneMachine, _: PhoneEvent, now_ms: float) -> Call:
     phone.say(Stimulus(Event.STOP_RING))
     deliver_no_answer(phone, phone.drop(), now_ms)
+    return Call.IDLE
+
+
+def line_gone(phone: PhoneMachine, _: PhoneEvent, now_ms: float) -> Call:
+    """The line fails while it rings."""
+    phone.say(Stimulus(Event.STOP_RING))
+    refuse_out_of_order(phone, phone.drop(), now_ms)
     return Call.IDLE
 
 

@@ -30,9 +30,6 @@ def screen(phone: PhoneMachine, event: Offered, now_ms: float) -> None:
     number = phone.caller(leg).digits(keep_plus=True)
     if number:  # a name cannot be called back by a telephone
         phone.remember(last_caller=number)
-    if phone.out_of_order and phone.state is Call.IDLE:
-        phone.say(HangUp(leg, DESTINATION_OUT_OF_ORDER), Note("refused: line in alarm", leg))
-        return
     called_back = now_ms < phone.callback_until_ms
     if not called_back:
         if features.anonymous_rejection and event.withheld:
@@ -44,7 +41,9 @@ def screen(phone: PhoneMachine, event: Offered, now_ms: float) -> None:
         if features.do_not_disturb:
             phone.say(HangUp(leg, USER_BUSY), Note("do not disturb", leg, event.caller))
             return
-    if phone.state is Call.IDLE:
+    if phone.state is Call.IDLE and phone.out_of_order:
+        refuse_out_of_order(phone, leg, now_ms)
+    elif phone.state is Call.IDLE:
         phone.state = ring(phone, leg, now_ms, phone.ring_of(event.alert))
     elif _may_wait(phone):
         _wait(phone, leg, now_ms)
@@ -91,6 +90,15 @@ def deliver_no_answer(phone: PhoneMachine, leg: str, now_ms: float) -> None:
         forward(phone, leg, number, now_ms)
     else:
         phone.say(HangUp(leg, NO_ANSWER))
+
+
+def refuse_out_of_order(phone: PhoneMachine, leg: str, now_ms: float) -> None:
+    """The line of an offered leg cannot ring: nobody will answer there."""
+    number = phone.features.forward_no_answer
+    if number and now_ms >= phone.callback_until_ms:
+        forward(phone, leg, number, now_ms)
+    else:
+        phone.say(HangUp(leg, DESTINATION_OUT_OF_ORDER), Note("refused: line out of order", leg))
 
 
 def forward(phone: PhoneMachine, leg: str, number: str, now_ms: float) -> None:

@@ -16,6 +16,7 @@ from firmware.phone.table import BACKGROUND, TRANSITIONS
 from firmware.phone.values import (
     Call,
     Note,
+    OutOfOrder,
     PhoneEvent,
     PhoneInput,
     PhoneOptions,
@@ -65,7 +66,7 @@ class PhoneMachine:
         self.recalls = Call.TALKING
         """What lifting the receiver leads to while it rings for a leg of its own."""
         self.out_of_order = False
-        """There is a voltage on the line that may be dangerous: it does not ring."""
+        """The line cannot ring, or bears a voltage that may be dangerous, and must not."""
         self.callback_until_ms = 0.0
         self.due_ms: float | None = None
         """Deadline of the leg at hand."""
@@ -100,6 +101,15 @@ class PhoneMachine:
         pairs = (pair.deadline_ms for pair in self.pairs)
         own = (self.due_ms, self.waiting_due_ms, self.redial.deadline_ms)
         return min((one for one in chain(own, pairs) if one is not None), default=None)
+
+    def set_out_of_order(self, out: bool, now_ms: float) -> list[PhoneOutput]:
+        """The line cannot ring any more, or can again; whoever it rings for is told at once."""
+        self.out = []
+        began = out and not self.out_of_order
+        self.out_of_order = out
+        if began:
+            self._step(OutOfOrder(), now_ms)
+        return self.out
 
     def handle_timer(self, now_ms: float) -> list[PhoneOutput]:
         """Call when `deadline_ms` has come; earlier does no harm."""

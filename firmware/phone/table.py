@@ -15,7 +15,7 @@ from firmware.line_values import (
 )
 from firmware.phone import basic, multiparty, vertical
 from firmware.phone.rows import Row, row
-from firmware.phone.values import Call, Role, Timeout
+from firmware.phone.values import Call, OutOfOrder, Role, Timeout
 
 _C = Call
 _DOWN = (_C.IDLE, _C.RINGING, _C.RECALLING)
@@ -33,10 +33,12 @@ TRANSITIONS: dict[tuple[Call, type], Row] = {
     (_C.RINGING, Lifted): row(basic.answer, _C.ANSWERING),
     (_C.RINGING, LegEnded): row(basic.caller_gone, _C.IDLE),
     (_C.RINGING, Timeout): row(basic.nobody_home, _C.IDLE),
+    (_C.RINGING, OutOfOrder): row(basic.line_gone, _C.IDLE),
     (_C.RECALLING, Lifted): row(basic.recalled, _C.TALKING, *_PROGRESS),
     (_C.RECALLING, Progress): row(basic.recalled_progress, _C.RECALLING),
     (_C.RECALLING, LegAnswered): row(basic.recalled_answered, _C.RECALLING),
     (_C.RECALLING, LegEnded): row(basic.caller_gone, _C.IDLE),
+    (_C.RECALLING, OutOfOrder): row(basic.recall_over, _C.IDLE),
     (_C.RECALLING, Timeout): row(basic.recall_over, _C.IDLE),
     (_C.ANSWERING, LegAnswered): row(basic.confirmed, _C.TALKING),
     (_C.ANSWERING, LegEnded): row(basic.far_end_gone, _C.SEIZED),

@@ -129,9 +129,14 @@ class Timeout:
     """The deadline of the leg at hand has come."""
 
 
+@dataclass(frozen=True, slots=True)
+class OutOfOrder:
+    """The line can no longer ring."""
+
+
 PhoneOutput = (
     LegCommand | AudioCommand | Stimulus | Note | Remember | Speak
     | WaitingCaller | WaitingOver | Supervise
 )  # fmt: skip
 PhoneInput = LineNews | LegEvent
-PhoneEvent = LineNews | LegEvent | Timeout
+PhoneEvent = LineNews | LegEvent | Timeout | OutOfOrder

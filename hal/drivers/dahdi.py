@@ -30,8 +30,18 @@ class DahdiLine(DahdiCard):
     """`hal.line.Line` over a channel of DAHDI.
 
     A card that is pulled out ends no call but its own: the receiver counts as put back, and the
-    channel is opened again, every second at first, then ever more rarely.
+    channel is opened again, every second at first, then ever more rarely. An alarm of the span
+    does the same to a call, since it carries none.
     """
+
+    @property
+    def fault(self) -> str:
+        """See `hal.line.Line`."""
+        if self._closed:
+            return self._closed_text
+        if self._channel is None:
+            return str(self._gone())
+        return self._in_alarm if self._alarm else ""
 
     def take_events(self) -> list[LineEvent]:
         """See `hal.line.Line`."""
@@ -54,7 +64,7 @@ class DahdiLine(DahdiCard):
         if cadence == self._cadence:
             return
         if self._alarm and cadence is not None:
-            raise LineFault(f"DAHDI channel {channel.number} is in alarm and cannot ring")
+            raise LineFault(self._in_alarm)
         if self._off_hook:
             return
         try:

@@ -84,6 +84,10 @@ class DahdiCard:
     def _closed_text(self) -> str:
         return f"the line of DAHDI channel {self._port.channel} is closed; open it again"
 
+    @property
+    def _in_alarm(self) -> str:
+        return f"DAHDI channel {self._port.channel} is in alarm and cannot ring"
+
     def _working(self) -> Channel:
         if self._closed:
             raise LineFault(self._closed_text)
@@ -106,8 +110,8 @@ class DahdiCard:
             channel.set_tone_zone(self._port.tone_zone)
             channel.set_flash_longest(self._timing.release_ms)
             params = channel.params()
-            self._alarm = bool(params[Param.ALARMS] & ALARM_RED)
-            if params[Param.IS_OFF_HOOK]:
+            self._set_alarm(bool(params[Param.ALARMS] & ALARM_RED))
+            if params[Param.IS_OFF_HOOK] and not self._alarm:
                 self._hook(channel, Hook.OFF_HOOK)
                 self._off_hook = True
                 self._events.append(HookChanged(self._clock(), True))
@@ -210,6 +214,8 @@ class DahdiCard:
 
     def _note(self, channel: Channel, code: int) -> None:
         now_ms = self._clock()
+        if self._alarm and code in (Event.OFF_HOOK, Event.ON_HOOK, Event.FLASH):
+            return  # a span in alarm knows nothing of the hook: its end shows where that is
         if code == Event.OFF_HOOK:
             self._lifted(channel, now_ms)
         elif code == Event.ON_HOOK:
@@ -220,14 +226,33 @@ class DahdiCard:
         elif code == Event.REMOVED:
             self._lose()
         elif code in (Event.ALARM, Event.NO_ALARM):
-            self._alarm = code == Event.ALARM
-            say = _log.warning if self._alarm else _log.info
-            text = "card is in alarm" if self._alarm else "card is out of alarm"
-            say(text, extra={"detail": f"DAHDI channel {channel.number}"})
+            self._note_alarm(channel, code == Event.ALARM, now_ms)
         elif code not in _SILENT_EVENTS and not code & DTMF_UP:
             event = digit_of(code, now_ms, self._timing)
             if event is not None:
                 self._events.append(event)
+
+    def _set_alarm(self, alarm: bool) -> None:
+        if alarm is self._alarm:
+            return
+        self._alarm = alarm
+        say = _log.warning if alarm else _log.info
+        text = "card is in alarm" if alarm else "card is out of alarm"
+        say(text, extra={"detail": f"DAHDI channel {self._port.channel}"})
+
+    def _note_alarm(self, channel: Channel, alarm: bool, now_ms: float) -> None:
+        """The span carries nothing while it is in alarm: a call is over, and so is ringing."""
+        if alarm is self._alarm:
+            return
+        self._set_alarm(alarm)
+        if not alarm:
+            self._believe(channel)
+            return
+        if self._cadence is not None:
+            self._cadence = None
+            channel.hook(Hook.RING_OFF)
+        if self._off_hook:
+            self._put_back(channel, now_ms)
 
     def _lifted(self, channel: Channel, now_ms: float) -> None:
         self._cadence = None

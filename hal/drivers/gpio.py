@@ -84,6 +84,9 @@ class GpioLine:
 
     # Line protocol
 
+    fault = ""
+    """See `hal.line.Line`. Pins that fail are told by `take_events`."""
+
     def take_events(self) -> list[LineEvent]:
         """See `hal.line.Line`."""
         with self._lock:
@@ -207,6 +210,14 @@ class GpioLine:
         """When ringing wants `advance` next."""
         return self._ringer.next_ms
 
+    def ring_further(self) -> None:
+        """What ringing has due. Pins that fail end it; `take_events` meets their fault next."""
+        try:
+            self.advance()
+        except LineFault:
+            self._ringer.stop()
+            os.eventfd_write(self._wake, 1)
+
     def advance(self) -> None:
         """Read the hook, and do what ringing has due."""
         with self._lock:
@@ -228,11 +239,7 @@ class GpioLine:
                 self._bell.wait(due)
                 if self._closed or self._ringer.cadence is None:
                     continue
-                try:
-                    self.advance()
-                except LineFault:
-                    self._ringer.stop()  # the loop meets the fault at its next look
-                    os.eventfd_write(self._wake, 1)
+                self.ring_further()
 
     def _set_pins(self) -> None:
         ringer = self._ringer

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hal.drivers import si3210_regs as regs
-from hal.drivers.si3210_port import Si3210Port
+from hal.drivers.si3210_port import NO_ANSWER, Si3210Port
 from hal.drivers.si3210_regs import Reg
 from hal.line_tests import Probe, Reach, Reading
 from hal.values import (
@@ -45,10 +45,18 @@ _REACH = Reach(
 """It measures the loop that it feeds, and voltages below ground. What leaks to ground, and what
 ringing draws, are less than a step of its loop current [D]."""
 _MOST_STEPS = 0xFF
+_SETTLES = "the Si3210 was away, and does not tell yet where the receiver is"
 
 
 class Si3210Line(Si3210Port):
     """`hal.line.Line` over a chip."""
+
+    @property
+    def fault(self) -> str:
+        """See `hal.line.Line`."""
+        if not self._awake:
+            return NO_ANSWER
+        return _SETTLES if self._clock() < self._settled_ms else ""
 
     def take_events(self) -> list[LineEvent]:
         """See `hal.line.Line`."""

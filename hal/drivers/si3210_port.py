@@ -27,11 +27,13 @@ from hal.values import (
 )
 
 _log = logging.getLogger("loopstart")
+NO_ANSWER = "the Si3210 does not answer; check its supply and its SPI bus"
 _MOST_EVENTS = 1_000
 _IDLE_LOOK_MS, _BUSY_LOOK_MS = 10.0, 5.0
 """Where INT is not wired; pulses of 20 a second make for 20 ms."""
 _CHECK_MS = 1_000.0
 """The chip is looked at so often: has it reset itself, or opened the line?"""
+_SETTLE_MS = 300.0
 _WAKE_FIRST_MS, _WAKE_MOST_MS = 1_000.0, 30_000.0
 _FED = {Feed.FORWARD: Linefeed.FORWARD, Feed.REVERSED: Linefeed.REVERSE, Feed.OPEN: Linefeed.OPEN}
 _TRANSMITTING = {
@@ -103,6 +105,8 @@ class Si3210Port:
         self._awake = False
         self._wake_pause_ms = _WAKE_FIRST_MS
         self._due_ms = 0.0
+        self._settled_ms = 0.0
+        """Of a chip that is back: when it has told of a receiver that is up."""
         for wait_ms in power_up(chip, settings, self._calibration):
             sleep(wait_ms / 1000)
         self._begin()
@@ -225,6 +229,9 @@ class Si3210Port:
     def _wake(self) -> None:
         """Take the next step of waking the chip, if it is due."""
         now_ms = self._clock()
+        if self._interrupt is not None:
+            with suppress(LineFault):  # or what is pending would wake the program again at once
+                self._interrupt.clear()
         if now_ms < self._due_ms:
             return
         try:
@@ -234,6 +241,7 @@ class Si3210Port:
             if wait_ms is None:
                 self._begin()
                 _log.info("the Si3210 is back")
+                self._settled_ms = now_ms + _SETTLE_MS
             else:
                 self._due_ms = now_ms + wait_ms
         except LineFault as fault:
@@ -269,4 +277,4 @@ class Si3210Port:
 
     def _check_awake(self) -> None:
         if not self._awake:
-            raise LineFault("the Si3210 does not answer; check its supply and its SPI bus")
+            raise LineFault(NO_ANSWER)

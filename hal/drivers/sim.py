@@ -103,6 +103,9 @@ class SimLine:
 
     # Line protocol
 
+    fault = ""
+    """See `hal.line.Line`. It has none, but a test may say so."""
+
     def take_events(self) -> list[LineEvent]:
         """See `hal.line.Line`."""
         if self._control is not None:

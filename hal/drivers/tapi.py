@@ -103,6 +103,9 @@ class TapiLine:
 
     # Line protocol
 
+    fault = ""
+    """See `hal.line.Line`. A processor that fails is told by `take_events`."""
+
     def take_events(self) -> list[LineEvent]:
         """See `hal.line.Line`."""
         if self._closed:

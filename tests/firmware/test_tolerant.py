@@ -11,7 +11,7 @@ from hal.values import SILENCE, Feed, LineStatus, RingCadence
 
 def test_refusals_are_logged_once_and_nothing_is_raised(caplog: pytest.LogCaptureFixture) -> None:
     line = SimLine(lambda: 0.0)
-    tolerant = TolerantLine(line)
+    tolerant = TolerantLine(line, lambda: 0.0)
     tolerant.ring(RingCadence((100, 100)))
     assert line.handset.ringing
     assert tolerant.capabilities is line.capabilities
@@ -31,4 +31,4 @@ def test_refusals_are_logged_once_and_nothing_is_raised(caplog: pytest.LogCaptur
 
 def test_a_mistake_of_the_program_is_no_refusal() -> None:
     with pytest.raises(ValueError, match="320"):
-        TolerantLine(SimLine(lambda: 0.0)).write_audio(b"")
+        TolerantLine(SimLine(lambda: 0.0), lambda: 0.0).write_audio(b"")

@@ -163,7 +163,7 @@ class GpioRig(SteppedRig):
         return self.line.ringing_due_ms
 
     def advance(self) -> None:
-        self.line.advance()
+        self.line.ring_further()
 
     def bell_rings(self) -> bool:
         """A bell shows only by and by that the line swings."""
@@ -203,12 +203,19 @@ class Si3210IntRig(Si3210Rig):
     """A chip whose INT pin is wired: it is asked when it calls."""
 
     wired = True
+    _low = False
+    """INT was low when the driver had looked: no edge has come since."""
+
+    def advance(self) -> None:
+        super().advance()
+        self._low = self.chip.asserted
 
     def due_ms(self) -> float | None:
         due_ms = self.line.due_ms
         next_ms = self.wire.next_ms()
-        if self.chip.asserted:
+        if self.chip.asserted and not self._low:
             return self.now_ms
+        self._low = self.chip.asserted
         return due_ms if next_ms is None or due_ms is None else min(due_ms, next_ms)
 
 

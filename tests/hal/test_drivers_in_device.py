@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,11 +23,11 @@ from tests.hal.rigs import HARDWARE_RIGS, WiredRig, lacks
 class Desk:
     """A device on a port, its handset and the clock."""
 
-    def __init__(self, rig: WiredRig) -> None:
+    def __init__(self, rig: WiredRig, **line: Any) -> None:
         self.rig = rig
         self.agent = PaperAgent()
-        config = Config(SipConfig("100001", "secret", ("127.0.0.1:5060",)), LineConfig())
-        line: Line = TolerantLine(rig.line)
+        config = Config(SipConfig("100001", "secret", ("127.0.0.1:5060",)), LineConfig(**line))
+        line: Line = TolerantLine(rig.line, rig.clock)
         self.tester = None
         if line.capabilities.measures_line:
             self.tester = LineTester(rig.line, LineTestConfig(at_start=True), rig.now_ms)
