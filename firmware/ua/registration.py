@@ -6,6 +6,7 @@ registered at a backup stays so while it tries the first server again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -60,11 +61,15 @@ class Registration:
         self._failures = 0
         """Rounds in which no server would have us."""
         self._timer_ms: float | None = None
+        self._renew_ms: float | None = None
+        """When to register anew at the current server over a new connection."""
+        self._renewed_ms = -math.inf
 
     @property
     def deadline_ms(self) -> float | None:
         """When to call `handle_timer`."""
-        return self._timer_ms
+        instants = (self._timer_ms, self._renew_ms)
+        return min((one for one in instants if one is not None), default=None)
 
     def start(self, now_ms: float) -> list[Order]:
         """Register for the first time."""
@@ -78,7 +83,7 @@ class Registration:
             return [Leave(server)]  # an answer after we had given up
         orders: list[Order] = [] if self.current is None else [Leave(self.current)]
         self.current = server
-        self.trying = None
+        self.trying = self._renew_ms = None
         self._failures = 0
         self._timer_ms = now_ms + self._times.fallback_ms if server != 0 else None
         return orders
@@ -88,7 +93,7 @@ class Registration:
         orders: list[Order] = [Leave(server)]
         hopeless = status in _NO_USE_ELSEWHERE
         if server == self.current:
-            self.current = None
+            self.current = self._renew_ms = None
             if self.trying is not None:
                 return orders
             if server != 0 and not hopeless:
@@ -106,8 +111,19 @@ class Registration:
         self._failures += 1
         return orders
 
+    def disconnected(self, server: int, now_ms: float) -> list[Order]:
+        """The connection that calls come by is gone: the binding is worth nothing without another
+        (RFC 5626, 4.4). At once, but to a server that goes on closing them, not again and again."""
+        if server == self.current:
+            self._renew_ms = max(now_ms, self._renewed_ms + self._times.least_ms)
+        return self.handle_timer(now_ms)
+
     def handle_timer(self, now_ms: float) -> list[Order]:
         """Call when `deadline_ms` has come."""
+        if self._renew_ms is not None and now_ms >= self._renew_ms:
+            self._renew_ms, self._renewed_ms = None, now_ms
+            assert self.current is not None, "who is registered nowhere has nothing to renew"
+            return [Attempt(self.current), *self.handle_timer(now_ms)]
         if self._timer_ms is None or now_ms < self._timer_ms:
             return []
         self._timer_ms = None

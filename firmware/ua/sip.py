@@ -76,6 +76,20 @@ _NO_NETWORK = 3
 """pjsua2: what had to be said has been said, do not wait for more."""
 
 
+class _Endpoint(pj.Endpoint):  # type: ignore[misc]
+    """The library."""
+
+    def __init__(self, gone: Callable[[], None]) -> None:
+        super().__init__()
+        self._gone = gone
+
+    @guarded
+    def onTransportState(self, prm: Any) -> None:
+        """A connection over TCP or TLS was opened, or closed."""
+        if prm.state == pj.PJSIP_TP_STATE_DISCONNECTED:
+            self._gone()
+
+
 class _Account(pj.Account):  # type: ignore[misc]
     """The registration at one server."""
 
@@ -141,6 +155,7 @@ class SipAgent:
         )
         self._registration = Registration(len(self._servers), times, random)
         self._answers: list[tuple[int, bool, int, str]] = []
+        self._disconnected = False
         self._endpoint: Any = None
         self._accounts: dict[int, _Account] = {}
         self._legs: dict[str, SipLeg] = {}
@@ -158,7 +173,7 @@ class SipAgent:
 
     def start(self, now_ms: float) -> None:
         """See `firmware.ua.base.UserAgent`."""
-        endpoint = pj.Endpoint()
+        endpoint = _Endpoint(self.connection_gone)
         with quiet(not self._debug):
             endpoint.libCreate()
         self._endpoint = endpoint
@@ -231,6 +246,9 @@ class SipAgent:
         for server, registered, status, text in self._answers:
             self._settle_answer(server, registered, status, text, now_ms)
         self._answers.clear()
+        if self._disconnected:
+            self._disconnected = False
+            self._renew(now_ms)
         self._obey(self._registration.handle_timer(now_ms))
         self._bury()
         events = list(self._events)
@@ -307,6 +325,10 @@ class SipAgent:
         """From an account's callback; looked at when pjsua2 has returned."""
         self._answers.append((server, registered, status, text))
 
+    def connection_gone(self) -> None:
+        """From the endpoint's callback; looked at when pjsua2 has returned."""
+        self._disconnected = True
+
     def message_summary(self, notify: str, source: str) -> None:
         """A NOTIFY: believed if its source is a registrar that has us."""
         if self._config.message_waiting == "off" or source not in self._friends:
@@ -359,6 +381,13 @@ class SipAgent:
                 RegistrationChanged(after is not None, str(self._servers[at]), status, text)
             )
         self._obey(orders)
+
+    def _renew(self, now_ms: float) -> None:
+        """A connection was closed: that of the registrar that has us, or an old one of another."""
+        current = self._registration.current
+        if current is not None and self._servers[current].transport != "udp":
+            self._accounts[current].peer = ""  # who comes from there now is somebody else
+            self._obey(self._registration.disconnected(current, now_ms))
 
     def _obey(self, orders: list[Order]) -> None:
         for order in orders:

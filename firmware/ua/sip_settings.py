@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ TRANSPORTS = {
     "tls": pj.PJSIP_TRANSPORT_TLS,
 }
 _REFRESH_BEFORE_S = 5
+_LOST_PROBES = 3
+"""So many without an answer: the connection is gone."""
 _G711 = ("PCMU", "PCMA")
 _MOVED = 302
 
@@ -95,11 +98,27 @@ def transport_config(settings: SipConfig, name: str) -> Any:
     config.boundAddress = settings.address
     shift = 1 if name == "tls" and settings.port else 0
     config.port = settings.port + shift
+    if name != "udp" and settings.keep_alive_s:
+        options = ((socket.SO_KEEPALIVE, 1, socket.SOL_SOCKET), *_probes(settings.keep_alive_s))
+        for option, value, level in options:
+            config.sockOptParams.sockOpts.append(pj.SockOpt(level, option, value))
+            config.tlsConfig.sockOptParams.sockOpts.append(pj.SockOpt(level, option, value))
     if name == "tls":
         config.tlsConfig.method = pj.PJSIP_TLSV1_2_METHOD
         config.tlsConfig.CaListFile = settings.tls_ca_file
         config.tlsConfig.verifyServer = settings.tls_verify
     return config
+
+
+def _probes(every_s: int) -> tuple[tuple[int, int, int], ...]:
+    """The system's own signs of life on a connection (RFC 1122, 4.2.3.6): a NAT sees traffic, and
+    one that has forgotten us shows, though no message is due for long."""
+    level = socket.IPPROTO_TCP
+    return (
+        (socket.TCP_KEEPIDLE, every_s, level),
+        (socket.TCP_KEEPINTVL, every_s, level),
+        (socket.TCP_KEEPCNT, _LOST_PROBES, level),
+    )
 
 
 def account_config(settings: SipConfig, server: Server) -> Any:

@@ -106,3 +106,33 @@ def test_it_never_gives_up_and_never_asks_two_at_once(
         assert len([one for one in orders if isinstance(one, Attempt)]) <= 1
         if plan.current != 0:
             assert plan.deadline_ms is not None, "there is always a next attempt"
+
+
+def test_a_connection_that_goes_is_opened_anew_but_not_in_a_circle() -> None:
+    plan = Registration(1, TIMES, lambda: 0.0)
+    plan.start(0)
+    assert plan.disconnected(0, 50) == [], "who is not registered has nothing to renew"
+    plan.registered(0, 100)
+    assert plan.disconnected(0, 5_000) == [Attempt(0)]
+    assert plan.current == 0
+    assert plan.registered(0, 5_100) == []
+    assert plan.disconnected(0, 5_200) == []
+    assert plan.deadline_ms == 6_000
+    assert plan.handle_timer(5_999) == []
+    assert plan.handle_timer(6_000) == [Attempt(0)]
+    assert plan.failed(0, 503, 6_100) == [Leave(0)]
+    assert plan.deadline_ms == 6_600
+    assert plan.disconnected(0, 6_200) == []
+
+
+def test_a_connection_that_goes_does_not_delay_the_return_to_the_first_server() -> None:
+    plan = Registration(2, TIMES, lambda: 0.0)
+    plan.start(0)
+    plan.handle_timer(500)
+    plan.registered(1, 600)
+    assert plan.disconnected(0, 700) == [], "another's"
+    assert plan.disconnected(1, 1_000) == [Attempt(1)]
+    assert plan.deadline_ms == 60_600
+    assert plan.disconnected(1, 59_900) == [Attempt(1)]
+    assert plan.disconnected(1, 60_000) == []
+    assert plan.handle_timer(60_900) == [Attempt(1), Attempt(0)]

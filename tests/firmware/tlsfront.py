@@ -13,12 +13,12 @@ from pathlib import Path
 from tests.firmware.peer import Peer
 
 
-def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
+def make_certificate(folder: Path, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
+    """A self-signed certificate for an address, and its key."""
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1,DNS:127.0.0.1",
+         "-subj", f"/CN={name}", "-addext", f"subjectAltName=IP:{address},DNS:{address}",
          "-keyout", str(key), "-out", str(certificate)],
         check=True, capture_output=True, timeout=30,
     )  # fmt: skip

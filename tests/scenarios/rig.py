@@ -212,6 +212,7 @@ class Device:
         server: Where | str,
         *,
         over_iax2: bool = False,
+        account: str = "",
         line: str = "",
     ) -> None:
         self.name = name = login.username
@@ -223,7 +224,7 @@ class Device:
             f'state_dir = "{folder}/state"\n'
             f'[{protocol}]\nusername = "{name}"\npassword = "{login.password}"\n'
             f'address = "{address}"\n'
-            f'servers = ["{server}"]\nretry_least_s = 1.0\n'
+            f'servers = ["{server}"]\nretry_least_s = 1.0\n{account}'
             f'[line]\ncontrol = "{socket_path}"\n{line}\n'
         )
         self.log = folder / f"{name}.log"
