@@ -7,6 +7,9 @@ from typing import Literal
 
 from boards.schema import setting
 
+Impedance = Literal["", "600", "900", "270+750||150nF", "220+820||120nF"]
+"""Of a port towards its telephone, ohm and farad; empty: as usual in the country."""
+
 
 @dataclass(frozen=True, slots=True)
 class DahdiSettings:
@@ -73,6 +76,8 @@ class Si3210Settings:
     """Offset of the GPIO line at INT; -1: not wired, and the chip is asked every 10 ms."""
     loop_current_ma: int = setting(20, least=20, most=41)
     """In steps of 3 mA."""
+    impedance: Impedance = ""
+    """What the board's circuit wants, whatever [line] and the country say."""
     pcm: Literal["ulaw", "alaw", "linear"] = "ulaw"
     pcm_slot: int = setting(0, least=0, most=1023)
     """Where its time slot begins after the frame pulse, bits."""

@@ -96,7 +96,7 @@ class Device:
         self._notices = notices
         features = memory.load() if memory is not None else Features()
         self._station = make_station(config, country, scheme, line.capabilities, features)
-        gain = gain_db(config.line, country, line.capabilities)
+        gain = gain_db(config.line, country)
         self._mixer = Mixer(agent, country.tones["ringback"], gain)
         self._audio = AudioPath(country, not line.capabilities.detects_dtmf, echo)
         self._watch = DataCallWatch(config.line.fax, lambda: ConnectToneDetector().hear)
@@ -365,9 +365,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(config: Config, hardware: LineHardware, notices: Notices | None) -> int:
-    timing = hook_timing(config.line, load_country(config.line.country))
-    driver = open_line(hardware, monotonic_ms, timing)
+    country = load_country(config.line.country)
+    timing = hook_timing(config.line, country)
+    driver = open_line(hardware, monotonic_ms, timing, config.line.impedance or country.impedance)
     line = TolerantLine(driver, monotonic_ms)
+    if config.line.impedance and not line.capabilities.sets_impedance:
+        _log.warning("this port has the impedance of its circuit; [line] impedance does nothing")
     try:
         tester = None
         if line.capabilities.measures_line:

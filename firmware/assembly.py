@@ -107,10 +107,8 @@ def _first_beep_ms(country: Country) -> int:
     return first_ring_ms(RingCadence(country.tones["waiting"].cadence_ms))[0]
 
 
-def gain_db(config: LineConfig, country: Country, can: Capabilities) -> tuple[float, float]:
-    """Gain of transmit and receive that is made in the audio; none where the driver makes it."""
-    if can.sets_gain:
-        return 0.0, 0.0
+def gain_db(config: LineConfig, country: Country) -> tuple[float, float]:
+    """Gain of transmit and receive, made in the audio, beside what a board file gives a card."""
     usual = country.gain_db
     return (
         usual[0] if config.transmit_db is None else config.transmit_db,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from boards.lines import Impedance
 from boards.schema import setting
 from firmware.digitmap import KEYS, MOST_DIGITS, DigitMap, DigitMapError
 from hal.caller_id.schemes import scheme_names
@@ -87,6 +88,8 @@ class LineConfig:
     transmit_db: float | None = setting(None, least=-12, most=12)
     """Gain of what the telephone says; unless set, as usual in the country."""
     receive_db: float | None = setting(None, least=-12, most=12)
+    impedance: Impedance = ""
+    """Towards the telephone, where the port can; empty: as usual in the country."""
     fax: Literal["auto", "on", "off"] = "auto"
     """Calls become data calls by the tones of fax machines and modems, from their beginning, or
     never."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boards.lines import Impedance
 from hal.dsp.tones import Tone
 from hal.values import RingCadence
 
@@ -36,6 +37,8 @@ class Country:
     cpc_delay_ms: int
     gain_db: tuple[float, float]
     """Of what a telephone says, and of what it hears: a two-wire port loses some of it (Q.552)."""
+    impedance: Impedance
+    """Of the port towards a telephone: one of `boards.lines.Impedance`."""
     language: str
     """Of its people, as far as the voice menu speaks it."""
     answer_reversal: bool
@@ -77,6 +80,7 @@ def load_country(code: str) -> Country:
         cpc_ms=data["cpc_ms"],
         cpc_delay_ms=data["cpc_delay_ms"],
         gain_db=(data["gain_db"][0], data["gain_db"][1]),
+        impedance=data["impedance"],
         language=data["language"],
         answer_reversal=data["answer_reversal"],
         caller_id=data["caller_id"],

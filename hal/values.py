@@ -106,6 +106,8 @@ class Capabilities:
     lights_lamp: bool = False
     """It puts message-waiting voltage on the line, for the neon lamp of a telephone."""
     sets_gain: bool = False
+    sets_impedance: bool = False
+    """Its impedance towards the telephone is as `open_line` was told."""
     cancels_echo: bool = False
     measures_line: bool = False
     """It measures voltage, current and leakage of the loop (GR-909)."""

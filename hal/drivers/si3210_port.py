@@ -85,6 +85,7 @@ class Si3210Port:
         self._interrupt = interrupt
         self.capabilities = Capabilities(
             detects_dtmf=settings.detect_dtmf,
+            sets_impedance=True,
             reverses_feed=True,
             opens_loop=True,
             transfers_on_hook=True,

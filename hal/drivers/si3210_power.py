@@ -166,6 +166,8 @@ def _finish(chip: Chip, settings: Si3210Settings, filters: dict[int, int]) -> No
         chip.write(register, regs.ALL)
     chip.write(Reg.ENABLE_2, regs.LOOP_CHANGED | regs.RING_TRIP | regs.POWER_ALARMS)
     chip.write(Reg.ENABLE_3, regs.DTMF_HEARD if settings.detect_dtmf else 0)
+    impedance = regs.IMPEDANCES[settings.impedance or "600"]
+    chip.write(Reg.IMPEDANCE, regs.IMPEDANCE_MADE | impedance)
     chip.write(Reg.COMMON_MODE, regs.COMMON_MODE_VOLTS)
     chip.write(Reg.LINEFEED, Linefeed.FORWARD)
 

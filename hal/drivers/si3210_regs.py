@@ -19,6 +19,7 @@ class Reg(IntEnum):
     PCM_IN_LOW = 4
     PCM_IN_HIGH = 5
     LOOPBACK = 8
+    IMPEDANCE = 10
     IDENTITY = 11
     POWER_DOWN = 14
     INTERRUPTS_1 = 18
@@ -119,6 +120,10 @@ LEAST_LIMIT_MA, LIMIT_STEP_MA, MOST_LIMIT = 20, 3, 7
 
 PCM_MODES = {"ulaw": 0x28, "alaw": 0x20, "linear": 0x3C}
 """Enabled; linear goes in transfers of 16 bits [D], the others are [W]'s."""
+
+IMPEDANCE_MADE = 0x08
+IMPEDANCES = {"600": 0, "900": 1, "270+750||150nF": 4, "220+820||120nF": 5}
+"""Made towards the telephone, by name: IMPEDANCE_MADE and one of these [W]."""
 
 RING_OSCILLATOR = 20
 RING_AMPLITUDE = 21

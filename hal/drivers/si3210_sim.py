@@ -22,6 +22,7 @@ _RESET: dict[int, int] = {
     Reg.REVISION: 0x05,  # [D] type 0 (Si3210) above the revision
     Reg.PCM_MODE: 0x08,  # [D]
     Reg.LOOPBACK: 0x02,  # [W] checks it
+    Reg.IMPEDANCE: 0x08,  # [D] 600 ohm
     Reg.IDENTITY: 0x33,  # [W] checks it
     Reg.POWER_DOWN: 0x10,  # [D] the converter is off
     Reg.AUTOMATIC: 0x1F,  # [D]

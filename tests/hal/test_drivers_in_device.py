@@ -13,6 +13,7 @@ from firmware.legs import Alert, Answer, HangUp, LegAnswered, Offered, PlaceCall
 from firmware.line_tester import LineTestConfig, LineTester
 from firmware.tolerant import TolerantLine
 from firmware.ua.base import RegistrationChanged
+from hal.dsp.tones import Tone, ToneGenerator
 from hal.line import Line
 from hal.line_tests import TESTS, Verdict
 from tests.firmware.peer import Spectrum
@@ -145,3 +146,19 @@ def test_a_lifted_receiver_goes_before_a_test_of_the_line(desk: Desk) -> None:
     desk.lift()
     assert (during, tester.running, tester.results) == (True, False, ())
     assert desk.heard(1_000).strongest(2) == pytest.approx([350, 440], abs=2)
+
+
+def test_gain_of_the_country_holds_on_every_port() -> None:
+    """Also on a card that has a gain of its own, which the board file sets beside it."""
+    for make in HARDWARE_RIGS.values():
+        rig = make()
+        assert isinstance(rig, WiredRig)
+        desk = Desk(rig, country="DE")
+        desk.agent.coming.append(Offered("in1", "5145550123"))
+        desk.run(3_000)
+        desk.lift()
+        desk.agent.coming.append(LegAnswered("in1"))
+        desk.run(100)
+        desk.agent.far_of["in1"] = ToneGenerator(Tone((1_000,), -20.0)).frame
+        desk.run(200)
+        assert desk.heard(500).dbm0(1_000) == pytest.approx(-27, abs=0.5), type(rig).__name__

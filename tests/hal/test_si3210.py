@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boards.board import LineHardware
 from boards.lines import Si3210Settings
+from hal.countries import country_codes, load_country
+from hal.drivers import open_line
 from hal.drivers import si3210_regs as regs
 from hal.drivers.alsa import AlsaAudio
 from hal.drivers.alsa_fake import FakeAlsa
@@ -57,6 +60,35 @@ def test_a_chip_wakes_in_the_order_that_it_wants() -> None:
     assert read(Reg.CONVERTER_RESULT) in range(2, 14)
     assert bench.sim.indirect[36] == 0x0320, "the filters work again"
     assert bench.now_ms < 3_000
+
+
+@pytest.mark.parametrize("code", country_codes())
+def test_each_country_has_its_impedance(code: str) -> None:
+    """600 ohm in North America and Brazil, a resistor with another beside a capacitor elsewhere;
+    also after the chip has reset itself."""
+    rig = Si3210Rig(Si3210Settings(impedance=load_country(code).impedance))
+    expected = {"US": 0, "CA": 0, "BR": 0, "UK": 4, "FR": 4, "DE": 5, "AU": 5}[code]
+    assert rig.chip.registers[10] == 0x08 | expected
+    rig.chip.reset()
+    assert rig.chip.registers[10] == 0x08
+    rig.wait(10_000)
+    assert rig.chip.registers[10] == 0x08 | expected
+
+
+def test_the_owners_impedance_goes_before_the_countrys_and_the_boards_before_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[str] = []
+
+    def note(_chip: object, _sound: object, settings: Si3210Settings, *_: object) -> None:
+        made.append(settings.impedance)
+
+    monkeypatch.setattr("hal.drivers.si3210.Si3210Line", note)
+    monkeypatch.setattr("hal.drivers.si3210_bus.open_chip", lambda *_: None)
+    monkeypatch.setattr("hal.drivers.libraries.load", lambda *_: None)
+    for board in (Si3210Settings(), Si3210Settings(impedance="600")):
+        open_line(LineHardware("si3210", si3210=board), lambda: 0.0, None, "900")
+    assert made == ["900", "600"]
 
 
 def test_faults_of_board_and_line_are_told_apart() -> None:
