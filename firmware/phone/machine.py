@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import chain
 
+from firmware.causes import USER_BUSY
 from firmware.dialplan import DialPlan
-from firmware.legs import Connect, LegEnded, LegEvent, Offered, PlaceCall
+from firmware.legs import Connect, HangUp, LegEnded, LegEvent, Offered, PlaceCall
 from firmware.phone.features import Features
 from firmware.phone.incoming import screen, take_back, take_free
-from firmware.phone.pairs import Attended, Blind, Forward, Pair, PairOutput, Returned, Stage
+from firmware.phone.pairs import (
+    Attended,
+    Blind,
+    Forward,
+    GiveWay,
+    Pair,
+    PairOutput,
+    Returned,
+    Stage,
+)
 from firmware.phone.redial import Begin, Cancel, Free, Redial, RedialOutput
 from firmware.phone.rows import Row
 from firmware.phone.table import BACKGROUND, TRANSITIONS
@@ -30,6 +40,8 @@ from firmware.phone.values import (
 from hal.caller_id.message import NOBODY, Caller
 
 _MOST_PAIRS = 2
+MOST_LEGS = 4
+"""A user agent has no more."""
 
 
 class PhoneMachine:
@@ -191,7 +203,9 @@ class PhoneMachine:
         return f"out{self._placed}"
 
     def call(self, number: str, emergency: bool, now_ms: float) -> Call:
-        """Begin a call of the owner's."""
+        """Begin a call of the owner's. An emergency call finds a leg whatever is on the others."""
+        if emergency:
+            self._make_room(now_ms)
         self.leg = self.new_leg()
         self.callers[self.leg] = Caller(number)
         self.consulting = bool(self.held)
@@ -204,6 +218,22 @@ class PhoneMachine:
         else:
             self.remember(last_dialled=number)
         return Call.CALLING
+
+    def _make_room(self, now_ms: float) -> None:
+        """What the owner has given away ends for an emergency call, the latest first."""
+        if self._legs >= MOST_LEGS and self.redial.leg:
+            self.repeat(Cancel(), now_ms)
+        while self._legs >= MOST_LEGS and self.pairs:
+            pair = self.pairs[-1]
+            self._pair(pair, pair.handle(GiveWay(), now_ms), now_ms)
+        if self._legs >= MOST_LEGS and self.waiting:
+            self.say(HangUp(self.drop_waiting(), USER_BUSY))
+
+    @property
+    def _legs(self) -> int:
+        """How many there are, beside the one at hand."""
+        own = sum(1 for leg in (self.held, self.waiting, self.joined, self.redial.leg) if leg)
+        return own + sum(pair.legs for pair in self.pairs)
 
     def remember(self, **changes: object) -> None:
         """Change what outlives a restart."""

@@ -73,7 +73,12 @@ class Forward:
     """Call a number for a leg that is offered."""
 
 
-PairEvent = LegEvent | Timeout | Attended | Blind | Forward
+@dataclass(frozen=True, slots=True)
+class GiveWay:
+    """An emergency call needs a leg."""
+
+
+PairEvent = LegEvent | Timeout | Attended | Blind | Forward | GiveWay
 PairOutput = PhoneOutput | Returned
 
 
@@ -220,6 +225,18 @@ class Pair:
             return self._end()
         return self._come_back(False, "no answer")
 
+    def give_way(self, _: PairEvent, now_ms: float) -> Stage:
+        self._out.append(Note("ended for an emergency call", self.first))
+        if self.stage is not Stage.REFERRED:
+            self._out += [Part(self.first, self.second), HangUp(self.second, NORMAL_CLEARING)]
+        self._out.append(HangUp(self.first, NORMAL_CLEARING))
+        return self._end()
+
+    @property
+    def legs(self) -> int:
+        """How many it has."""
+        return 1 if self.stage is Stage.REFERRED else 2
+
     def _come_back(self, on_hold: bool, why: str) -> Stage:
         self._out += [Part(self.first, self.second), Note("transfer failed", self.first, why)]
         self._out.append(Returned(self.first, on_hold))
@@ -255,5 +272,9 @@ TRANSITIONS: dict[tuple[Stage, type, str], Row] = {
     (_S.JOINED, TransferNews, "first"): _row(_P.settle, _S.JOINED, _S.OVER),
     (_S.JOINED, LegEnded, "first"): _row(_P.first_gone, _S.OVER),
     (_S.JOINED, LegEnded, "second"): _row(_P.second_gone, _S.OVER),
+    **{
+        (stage, GiveWay, ""): _row(_P.give_way, _S.OVER)
+        for stage in (_S.REFERRED, _S.EXTENDING, _S.FORWARDING, _S.JOINED)
+    },
 }
 """All that can happen. Each row is also an edge of the diagram in the documentation."""

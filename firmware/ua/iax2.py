@@ -279,7 +279,8 @@ class Iax2Agent:
     def _place(self, command: PlaceCall, now: float) -> None:
         registrant = self._registrant
         server = registrant.any_address if command.emergency else registrant.address
-        if server is None or len(self._legs) >= MOST_LEGS:
+        full = len(self._legs) >= MOST_LEGS and not command.emergency
+        if server is None or full:
             text = "not registered" if server is None else "no leg is free"
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))
             return

@@ -71,6 +71,8 @@ _STATUS_OF_CAUSE = {
     ANONYMITY_REJECTED: 433,
 }
 _FORBIDDEN = 403
+_TOO_MANY = 70_010
+"""PJ_ETOOMANY: no call is free."""
 _NOT_IMPLEMENTED = 501
 _NO_NETWORK = 3
 """pjsua2: what had to be said has been said, do not wait for more."""
@@ -163,6 +165,8 @@ class SipAgent:
         """Calls that are being refused, kept until pjsua2 is done with them."""
         self._ports: list[LegPort] = []
         self._events: list[AgentEvent] = []
+        self._urgent: PlaceCall | None = None
+        """An emergency call that waits until a leg is free."""
         self._offered = 0
         self._debug = debug
         self._hears_sync = hears_sync
@@ -251,6 +255,9 @@ class SipAgent:
             self._renew(now_ms)
         self._obey(self._registration.handle_timer(now_ms))
         self._bury()
+        if self._urgent is not None and not self._full:
+            urgent, self._urgent = self._urgent, None
+            self._place(urgent)
         events = list(self._events)
         self._events.clear()  # legs hold on to this very list
         return events
@@ -261,6 +268,8 @@ class SipAgent:
             self._place(command)
             return
         leg = self._legs.get(command.leg)
+        if self._urgent is not None and command == HangUp(self._urgent.leg, NORMAL_CLEARING):
+            self._urgent = None
         if leg is None or leg.gone:
             return
         try:
@@ -425,7 +434,10 @@ class SipAgent:
         current = self._registration.current
         if current is None and command.emergency:
             current = min(self._accounts, default=None)
-        if current is None or len(self._legs) >= MOST_LEGS:
+        if current is not None and self._full and command.emergency:
+            self._urgent = command  # what ends for it is about to
+            return
+        if current is None or self._full:
             text = "not registered" if current is None else "no leg is free"
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))
             return
@@ -437,8 +449,17 @@ class SipAgent:
                 withhold(how, self._config.username, self._servers[current])
             leg.makeCall(uri(command.number, self._servers[current]), how)
         except pj.Error as error:
+            if command.emergency and error.status == _TOO_MANY:
+                del self._legs[command.leg]
+                self._urgent = command  # the library lets go of a call that has ended by and by
+                return
             leg.gone = True
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, error.reason)))
+
+    @property
+    def _full(self) -> bool:
+        """pjsua2 has no call to give."""
+        return len(self._legs) + len(self._strays) >= MOST_LEGS
 
     def _status_for(self, leg: SipLeg, q850: int) -> int:
         """Status to refuse with; 0 (pjsua2's choice: BYE, CANCEL) where it is no refusal."""

@@ -347,6 +347,30 @@ def test_an_emergency_call_is_tried_where_the_server_refuses_us(tmp_path: Path) 
     run(tmp_path, story, registers=False)
 
 
+def test_an_emergency_call_is_made_when_two_forwarded_calls_take_all_legs(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.dial("*72")
+        await desk.wait("tone", "recall")
+        await desk.do("dtmf", FIRST, 60, 60)
+        await desk.wait("tone", "confirm")
+        await desk.device.hang_up()
+        callers = []
+        for count in (1, 2):
+            callers.append(await desk.switch.ring_device())
+            await callers[-1].wait("answered")
+            await desk.call_to(FIRST, count)
+        await desk.do("off_hook")
+        await desk.wait("tone", "stutter")
+        await desk.do("dtmf", "911", 60, 60)
+        await desk.call_to("911")
+        await desk.wait("call", "talking")
+        await callers[1].wait("ended")
+        assert callers[0].state == "answered"
+        assert (await heard(callers[0])).has(FIRST_HZ, -10)
+
+    run(tmp_path, story)
+
+
 def test_what_a_code_has_set_outlives_the_device(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         await desk.dial("*78")

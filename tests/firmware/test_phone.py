@@ -21,7 +21,7 @@ from firmware.legs import (
     SendFlash,
     TransferNews,
 )
-from firmware.phone import BACKGROUND, TRANSITIONS, Call, Role
+from firmware.phone import BACKGROUND, TRANSITIONS, Call, Features, Role
 from firmware.phone.vertical import FEATURES, WITH_NUMBER
 from tests.firmware.exchange import Exchange
 
@@ -385,6 +385,27 @@ def test_an_emergency_call_is_not_held_does_not_wait_and_is_not_transferred() ->
     assert "out2" not in held.legs
     assert not held.of(Join)
     assert held.state[1] == "recalling"
+
+
+def test_an_emergency_call_finds_a_leg_when_all_are_given_away() -> None:
+    """Given two forwarded calls, which take all four legs, when 911 is dialled, then the later one
+    ends for it, and not before."""
+    desk = Exchange(features=Features.from_row({"forward_all": "5145550100"}))
+    for leg, caller in (("out1", "2125550101"), ("out2", "2125550102")):
+        desk.offer(caller)
+        desk.answer(leg)
+    assert set(desk.legs) == {"in1", "out1", "in2", "out2"}
+    desk.lift()
+    desk.told.clear()
+    desk.press("911")
+    assert desk.of(PlaceCall) == [PlaceCall("out3", "911", emergency=True)]
+    assert {one.leg for one in desk.of(HangUp)} == {"in2", "out2"}  # type: ignore[attr-defined]
+    last = [one for one in desk.told if isinstance(one, HangUp | PlaceCall)][-1]
+    assert isinstance(last, PlaceCall), "room is made first"
+    desk.answer("out3")
+    assert desk.connected == ("out3",)
+    assert set(desk.legs) == {"in1", "out1", "out3"}
+    assert desk.joined == {("in1", "out1")}
 
 
 # What must always hold
