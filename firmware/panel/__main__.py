@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -40,6 +42,7 @@ class Panel:
         press: its button; None: it has none.
         reset: restores the defaults.
         clock: monotonic milliseconds.
+        tell: says something to who holds the button, where that is a key of the console.
     """
 
     def __init__(
@@ -50,11 +53,13 @@ class Panel:
         press: Press | None,
         reset: Callable[[], None],
         clock: Callable[[], float] = monotonic_ms,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._leds, self._outlook, self._lamps = board.leds, outlook, lamps
-        self._press, self._reset, self._clock = press, reset, clock
-        self._hold = Hold(board.button.reset_s if board.button else 10.0)
-        self._held = False
+        self._press, self._reset, self._clock, self._tell = press, reset, clock, tell
+        self._reset_s = board.button.reset_s if board.button else 10.0
+        self._hold = Hold(self._reset_s)
+        self._held = self._enough = False
         self._rows = load_rows(TABLE.read_text("utf-8"))
         self._turns = 0
 
@@ -62,10 +67,12 @@ class Panel:
         """Look at the button, and now and then at the lines."""
         now_ms = self._clock()
         asked = self._look(now_ms)
-        held = self._hold.holding(now_ms)
-        if held is not self._held or self._turns % _LAMPS_EVERY == 0:
-            self._held = held
-            situation = self._outlook.look(held, now_ms)
+        held, enough = self._hold.holding(now_ms), self._hold.enough(now_ms)
+        if enough and not self._enough:
+            self._tell("let go, and the defaults are restored")
+        if (held, enough) != (self._held, self._enough) or self._turns % _LAMPS_EVERY == 0:
+            self._held, self._enough = held, enough
+            situation = replace(self._outlook.look(held, now_ms), let_go=enough)
             self._lamps.show(lights(self._rows, self._leds, situation))
         self._turns += 1
         if asked:
@@ -79,7 +86,7 @@ class Panel:
             return self._hold.look(self._press.pressed(now_ms), now_ms)
         except OSError as error:
             _log.warning("the button cannot be read", extra={"detail": error.strerror})
-            self._press = None
+            self._press, self._hold = None, Hold(self._reset_s)
             return False
 
 
@@ -105,6 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         Lamps(given.leds),
         _press(board, given.console) if given.reset else None,
         lambda: _run(given.reset),
+        tell=lambda text: _say(given.console, text),
     )
     stopping: list[int] = []
 
@@ -128,6 +136,20 @@ def _press(board: Board, console: str) -> Press | None:
     except ButtonError as error:
         _log.warning("there is no button", extra={"detail": str(error)})
         return None
+
+
+def _say(console: str, text: str) -> None:
+    """On the console, where the key is held: a board without lamps has no other way."""
+    if not console:
+        return
+    try:
+        descriptor = os.open(console, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, f"\nLoopstart: {text}\n".encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        _log.warning("the console cannot be written", extra={"detail": error.strerror})
 
 
 def _run(command: str) -> None:

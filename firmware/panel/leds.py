@@ -41,6 +41,8 @@ class Situation:
     """The program does not run, though it is configured."""
     holding: bool = False
     """The button is held, so that the defaults will be restored."""
+    let_go: bool = False
+    """It was held for long enough."""
     link: bool = False
     """A cable is in."""
     address: bool = False

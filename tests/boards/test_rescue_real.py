@@ -146,6 +146,34 @@ def test_both_slots_are_gone_and_an_image_comes_over_the_console(
 
 
 @slow
+def test_the_key_that_is_held_leads_to_rescue_though_a_slot_boots(
+    built: tuple[Path, Path], tmp_path: Path
+) -> None:
+    image, _ = signed_image(tmp_path, 20 * KIB, 7)
+    disk = tmp_path / "disk"
+    before = replace(installed(), good=1)
+    lay_out(disk, built[0], before)
+    put(disk, FLASH.slot_a.offset, slot_octets(image.read_bytes(), FILE.name))
+    with Machine(tmp_path, disk) as machine:
+        console = Console(machine.port)
+        time.sleep(1.1)
+        machine.power_on()
+        console.until("Hold the key r for rescue", 60)
+        while "Loopstart: starting" not in machine.console():
+            console.key("r")
+            time.sleep(0.05)
+        console.until("Loopstart: starting rescue", 20)
+        console.until("rescue> ", 120)
+        assert state_on(disk) == before, "it counts nothing"
+        console.type("")  # after what the held key has typed
+        console.until("rescue> ", 20)
+        console.type("r")
+        console.until("Loopstart: starting a, tries left: 2", 60)
+        console.until("event=registered", 60)
+        console.close()
+
+
+@slow
 @needs_netns
 @pytest.mark.skipif(shutil.which("atftpd") is None, reason="atftpd is not installed")
 def test_by_word_at_the_prompt_and_what_is_not_for_the_board_is_refused(

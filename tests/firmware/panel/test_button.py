@@ -28,17 +28,35 @@ def asked(hold: Hold, looks: list[tuple[float, bool]]) -> list[float]:
     return [at for at, pressed in looks if hold.look(pressed, at)]
 
 
-def test_held_for_long_enough_it_asks_once() -> None:
-    looks = [(0.0, False)] + [(float(at), True) for at in range(200, 30_000, 200)]
-    assert asked(Hold(10), looks) == [10_200.0]
+def down(start: int, end: int) -> list[tuple[float, bool]]:
+    """Held from one millisecond to another, and let go of."""
+    return [(float(at), at < end) for at in range(start, end + 1_000, 200)]
+
+
+def test_held_for_long_enough_it_asks_once_when_it_is_let_go_of() -> None:
+    hold = Hold(10)
+    assert asked(hold, [(0.0, False), *down(200, 10_000)]) == []
+    assert asked(hold, down(20_000, 45_000)) == [45_000.0], "at its start it would mean rescue"
+    assert asked(hold, down(50_000, 55_000)) == []
+
+
+def test_who_holds_it_sees_when_it_is_enough() -> None:
+    hold = Hold(10)
+    hold.look(False, 0)
+    hold.look(True, 200)
+    assert [hold.enough(at) for at in (200, 10_100, 10_200, 30_000)] == [False, False, True, True]
+
+
+def test_something_that_leans_on_it_is_nobody() -> None:
+    hold = Hold(10)
+    assert asked(hold, [(0.0, False), *down(200, 90_000)]) == []
+    assert not hold.holding(90_000)
 
 
 def test_one_that_is_down_from_the_start_asks_for_nothing_until_it_was_up() -> None:
     hold = Hold(10)
-    assert asked(hold, [(float(at), True) for at in range(0, 30_000, 200)]) == []
-    assert not hold.holding(30_000)
-    hold.look(False, 30_000)
-    assert asked(hold, [(float(at), True) for at in range(30_200, 50_000, 200)]) == [40_200.0]
+    assert asked(hold, down(0, 30_000)) == []
+    assert asked(hold, down(31_000, 50_000)) == [50_000.0]
 
 
 @given(st.lists(st.tuples(st.integers(50, 4_000), st.booleans()), max_size=60), st.integers(1, 60))
@@ -49,10 +67,11 @@ def test_it_never_asks_unless_it_was_down_all_the_time(
     hold.look(False, now)
     for after, pressed in steps:
         now += after
-        since = (now if since is None else since) if pressed else None
         if hold.look(pressed, now):
             assert since is not None
+            assert not pressed
             assert now - since >= reset_s * 1000
+        since = (now if since is None else since) if pressed else None
 
 
 # --- a key of the console ---
@@ -181,7 +200,8 @@ reset_s = 5
 
 def test_the_front_of_a_board(tmp_path: Path) -> None:
     """Held for a second the power lamp blinks fast, so that who holds it knows that it is heard;
-    let go before its time nothing is lost; a button that breaks leaves the lamps as they are."""
+    let go before its time nothing is lost. After its time it is dark, until he lets go. A button
+    that breaks leaves the lamps as they are."""
     lamp = tmp_path / "leds" / "power"
     lamp.mkdir(parents=True)
     for name, text in (("max_brightness", "1"), ("brightness", "0"), ("delay_on", "0")):
@@ -189,6 +209,7 @@ def test_the_front_of_a_board(tmp_path: Path) -> None:
     (lamp / "delay_off").write_text("0")
     (lamp / "trigger").write_text("[none] timer")
     now, resets, finger = [0.0], [0], Finger()
+    told: list[str] = []
 
     def reset() -> None:
         resets[0] += 1
@@ -200,6 +221,7 @@ def test_the_front_of_a_board(tmp_path: Path) -> None:
         finger,
         reset,
         lambda: now[0],
+        told.append,
     )
 
     def turns(seconds: float) -> None:
@@ -216,13 +238,21 @@ def test_the_front_of_a_board(tmp_path: Path) -> None:
     turns(2)
     finger.down = False
     turns(2)
-    assert resets[0] == 0
+    assert (resets[0], told) == (0, [])
     finger.down = True
     turns(8)
+    assert resets[0] == 0
+    assert told == ["let go, and the defaults are restored"]
+    assert (lamp / "brightness").read_text()[0] == "0"
+    finger.down = False
+    turns(1)
     assert resets[0] == 1
+    finger.down = True
+    turns(8)
     finger.broken = True
     turns(2)
     assert resets[0] == 1
+    assert (lamp / "brightness").read_text()[0] == "1"
 
 
 def test_the_board_in_qemu_has_a_key_for_it() -> None:

@@ -39,6 +39,7 @@ def test_the_table_speaks_of_every_meaning_that_a_board_may_give() -> None:
         ("power", (), STEADY),
         ("power", ("starting",), SLOW),
         ("power", ("holding",), FAST),
+        ("power", ("holding", "let_go"), DARK),
         ("network", (), DARK),
         ("network", ("link",), EVEN),
         ("network", ("link", "address"), STEADY),
