@@ -48,12 +48,16 @@ class BootState:
     @property
     def spare(self) -> Slot:
         """The slot that may be written: never the only one that has shown that it works."""
-        proved_is_idle = self.is_good(self.idle) and not self.is_good(self.slot)
-        return self.slot if proved_is_idle else self.idle
+        return self.slot if self.on_trial else self.idle
 
     def is_good(self, slot: Slot) -> bool:
         """Has the system in `slot` shown that it works?"""
         return bool(self.good & _BITS[slot])
+
+    @property
+    def on_trial(self) -> bool:
+        """Has `slot` yet to show that it works, and is there a good one to fall back to?"""
+        return self.is_good(self.idle) and not self.is_good(self.slot)
 
     def to_bytes(self) -> bytes:
         """The block, 4096 octets."""
@@ -143,9 +147,26 @@ def to_be_tried(state: BootState) -> BootState:
 
     Once where the other one is good, else as often as any slot.
     """
-    slot = state.spare
-    tries = 1 if state.is_good(_OTHER[slot]) else TRIES
-    return replace(before_writing(state), slot=slot, tries=tries)
+    tried = replace(before_writing(state), slot=state.spare)
+    return replace(tried, tries=1 if tried.on_trial else TRIES)
+
+
+def with_try_back(state: BootState, configured: bool = True) -> BootState:
+    """The system in `slot` is up, and its start shows nothing: the try that it took is given back,
+    so that nobody who pulls the plug often ends in rescue. What is good, and the floor, stay.
+
+    | slot has proved good | the other one | configured | tries |
+    |---|---|---|---|
+    | yes | any | any | all |
+    | no | not good: nothing to fall back to | any | all |
+    | no | good | yes | stay: a version on trial may be what lost the configuration |
+    | no | good | never since its defaults | one: a version just flashed waits to be provisioned |
+
+    Args:
+        configured: the board has a configuration, had one before, or its own cannot be read.
+    """
+    least = TRIES if not state.on_trial else 0 if configured else 1
+    return replace(state, tries=max(state.tries, least))
 
 
 def marked_good(state: BootState, version: int, other_version: int | None) -> BootState:

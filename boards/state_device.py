@@ -18,7 +18,15 @@ from boards.board import load_board
 from boards.hardware import Flash, Region
 from boards.schema import ConfigError
 from boards.slot import TABLE_OCTETS, decode_table
-from boards.state import STATE_OCTETS, BootState, Slot, marked_good, newest, next_write
+from boards.state import (
+    STATE_OCTETS,
+    BootState,
+    Slot,
+    marked_good,
+    newest,
+    next_write,
+    with_try_back,
+)
 
 
 class StateDevice:
@@ -102,6 +110,15 @@ def mark_good(device: StateDevice, version: int, slot: Slot) -> BootState | None
     return device.change(lambda found: marked_good(found, version, other))
 
 
+def give_back(device: StateDevice, slot: Slot, configured: bool) -> BootState | None:
+    """The system in `slot` is up without a configuration: see `with_try_back`. None where it is not
+    what boots."""
+    state = device.read()
+    if state is None or state.slot != slot:
+        return None
+    return device.change(lambda found: with_try_back(found, configured))
+
+
 def main(words: list[str] | None = None) -> int:
     """Show or change the state; exit status 1 where it cannot be."""
     parser = argparse.ArgumentParser(prog="loopstart-state", description="What the board boots.")
@@ -112,6 +129,9 @@ def main(words: list[str] | None = None) -> int:
     good = commands.add_parser("good", help="the running system works: it keeps its slot")
     good.add_argument("version", type=int)
     good.add_argument("slot", choices=("a", "b"))
+    back = commands.add_parser("unspent", help="up without a configuration: its try comes back")
+    back.add_argument("slot", choices=("a", "b"))
+    back.add_argument("--configured", action="store_true", help="there was one before")
     given = parser.parse_args(words)
     try:
         flash = load_board(given.board).flash
@@ -121,6 +141,8 @@ def main(words: list[str] | None = None) -> int:
         device = StateDevice(flash, given.device or Path(flash.device))
         if given.command == "show":
             state = device.read()
+        elif given.command == "unspent":
+            state = give_back(device, given.slot, given.configured)
         else:
             state = mark_good(device, given.version, given.slot)
         if state is None:

@@ -19,7 +19,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 
-from boards.state import TRIES, BootState, before_writing, marked_good, to_be_tried
+from boards.state import (
+    TRIES,
+    BootState,
+    before_writing,
+    marked_good,
+    to_be_tried,
+    with_try_back,
+)
 from firmware.update.values import (
     Ask,
     Board,
@@ -169,8 +176,8 @@ class Update:
         """
         state, running = self.board.state, self.board.running
         proved = state is not None and running is not None and state.is_good(running)
-        if state is not None and proved and state.slot == running and state.tries < TRIES:
-            self._write(replace(state, tries=TRIES))
+        if state is not None and proved and state.slot == running:
+            self._write_if_other(with_try_back(state))
         return self._taken()
 
     def handle(self, event: Event, now_ms: float) -> list[Order]:
@@ -320,9 +327,8 @@ class Update:
         if state.slot == running and state.is_good(state.idle):
             self.stage = Stage.LEAVING
             self._out.append(Restart())
-        elif state.tries < TRIES:
-            # There is nothing to fall back to: whoever pulls the plug is not to end in rescue.
-            self._write(replace(state, tries=TRIES))
+        else:
+            self._write_if_other(with_try_back(state))
 
     def _leave_unproved(self) -> None:
         """The host is there again, and the version that was held to be good does not register."""
@@ -444,6 +450,10 @@ class Update:
     def _write(self, state: BootState) -> None:
         self.board = replace(self.board, state=state)
         self._out.append(WriteState(state))
+
+    def _write_if_other(self, state: BootState) -> None:
+        if state != self.board.state:
+            self._write(state)
 
     def _keep(self, **values: object) -> None:
         self.kept = replace(self.kept, **values)  # type: ignore[arg-type]

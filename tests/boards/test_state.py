@@ -22,6 +22,7 @@ from boards.state import (
     newest,
     next_write,
     to_be_tried,
+    with_try_back,
 )
 
 NUMBERS = st.integers(0, MOST)
@@ -211,6 +212,51 @@ def test_every_boot_ends(state: BootState) -> None:
             return
         state = after
     raise AssertionError("it never came to rescue")
+
+
+# --- a board that nobody has configured ---
+
+
+def powered_on(state: BootState, times: int, configured: bool) -> list[str]:
+    """Where each start leads, if each comes so far as to give its try back."""
+    targets: list[str] = []
+    for _ in range(times):
+        target, after = boot(state)
+        targets.append(target)
+        state = with_try_back(after, configured) if after is not None else state
+    return targets
+
+
+def test_a_new_board_never_comes_to_rescue_however_often_it_is_switched_on() -> None:
+    assert powered_on(installed(), 20, configured=False) == ["a"] * 20
+
+
+def test_a_version_just_flashed_waits_to_be_provisioned_and_is_on_trial_then() -> None:
+    """Given a board whose defaults were restored, with a good slot beside the flashed one."""
+    flashed = to_be_tried(marked_good(installed("a"), 5, None))
+    assert powered_on(flashed, 20, configured=False) == ["b"] * 20
+    waits = boot(flashed)[1]
+    assert waits is not None
+    provisioned = boot(with_try_back(waits, configured=False))[1]
+    assert provisioned == BootState(flashed.seq, "b", 0, 1, 0)
+    assert boot(provisioned)[0] == "a", "it has not registered"
+
+
+def test_an_update_that_finds_no_configuration_falls_back() -> None:
+    update = to_be_tried(marked_good(installed("a"), 5, None))
+    assert powered_on(update, 3, configured=True) == ["b", "a", "a"]
+
+
+@given(STATES, st.booleans())
+def test_a_try_that_comes_back_changes_nothing_else(state: BootState, configured: bool) -> None:
+    after = with_try_back(state, configured)
+    assert after == BootState(state.seq, state.slot, after.tries, state.good, state.floor)
+    assert after.tries >= state.tries
+    assert after.tries in (state.tries, 1, TRIES)
+    if state.is_good(state.slot) or not state.is_good(state.idle):
+        assert boot(after)[0] == state.slot
+    elif configured:
+        assert after == state
 
 
 # --- U-Boot's own tools ---

@@ -10,7 +10,7 @@ from boards.board import load_board
 from boards.hardware import Flash
 from boards.slot import slot_octets
 from boards.state import BootState
-from boards.state_device import StateDevice, main, mark_good
+from boards.state_device import StateDevice, give_back, main, mark_good
 from firmware.wire.image import assemble
 
 FOUND = load_board("qemu-arm64").flash
@@ -57,6 +57,20 @@ def test_a_system_that_does_not_boot_next_is_not_marked(path: Path) -> None:
     before = path.read_bytes()
     assert mark_good(StateDevice(FLASH, path), 7, "a") is None
     assert path.read_bytes() == before
+
+
+def test_a_start_without_a_configuration_gives_its_try_back(path: Path) -> None:
+    device = StateDevice(FLASH, path)
+    put(path, FLASH.state.offset, BootState(5, "b", 0, 1, 3).to_bytes())
+    before = path.read_bytes()
+    assert give_back(device, "b", configured=True) == BootState(5, "b", 0, 1, 3)
+    assert give_back(device, "a", configured=False) is None
+    assert path.read_bytes() == before
+    command = ["--board", "qemu-arm64", "--device", str(path), "unspent", "b"]
+    assert main([*command, "--configured"]) == 0
+    assert path.read_bytes() == before
+    assert main(command) == 0
+    assert device.read() == BootState(6, "b", 1, 1, 3)
 
 
 def test_the_command_shows_the_state(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
