@@ -407,12 +407,14 @@ def do_test_boards(arguments: list[str]) -> None:
         python("-m", "pytest", "-n", "0", "-s", *(arguments or QEMU_TESTS))
         return
     with tempfile.TemporaryDirectory() as folder:
-        image, key = f"{folder}/v1.img", f"{folder}/key.pem"
+        image, rescue, key = (f"{folder}/{name}" for name in ("v1.img", "rescue.img", "key.pem"))
         python("-m", "boards.keys", key)
-        do_image(["--board", "qemu-arm64", "--key", key, "--output", image])
-        os.environ.update(LOOPSTART_IMAGE=image, LOOPSTART_KEY=key)
+        built = ["--board", "qemu-arm64", "--key", key, "--output"]
+        do_image([*built, image])
+        do_image([*built, rescue, "--rescue"])
+        os.environ.update(LOOPSTART_IMAGE=image, LOOPSTART_RESCUE=rescue, LOOPSTART_KEY=key)
         python("-m", "pytest", "-n", "0", "-s", *QEMU_TESTS)
-        python("-m", "tests.boards.chain", image, "--key", key)
+        python("-m", "tests.boards.chain", image, "--rescue", rescue, "--key", key)
 
 
 def do_image(arguments: list[str]) -> None:
