@@ -428,23 +428,41 @@ def do_image(arguments: list[str]) -> None:
     python("-m", "boards.image.command", *arguments)
 
 
-def do_test_image(arguments: list[str]) -> None:
-    """Build an image twice and compare, boot it in QEMU: some minutes."""
-    absent = tuple(
-        package
-        for package, program in {
+IMAGE_BOARD = "qemu-arm64"
+IMAGE_TESTS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "qemu-arm64": (
+        {
             "squashfs-tools": "mksquashfs",
             "qemu-system-arm": "qemu-system-aarch64",
             "u-boot-qemu": "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
-        }.items()
-        if shutil.which(program) is None and not Path(program).exists()
-    )
+        },
+        ("system",),
+    ),
+    "qemu-x86_64": (
+        {"squashfs-tools": "mksquashfs", "qemu-system-x86": "qemu-system-x86_64"},
+        ("system_pc",),
+    ),
+}
+"""Of each board whose image is tried: Debian packages with a program of each, and the tests."""
+
+
+def do_test_image(arguments: list[str]) -> None:
+    """Build an image twice and compare, boot it in QEMU: some minutes; `--board B`."""
+    board, rest = IMAGE_BOARD, list(arguments)
+    if "--board" in rest[:-1]:
+        at = rest.index("--board")
+        board = rest[at + 1]
+        del rest[at : at + 2]
+    if board not in IMAGE_TESTS:
+        fail(f"no test builds the image of {board!r}; choose one of {', '.join(IMAGE_TESTS)}")
+    programs, names = IMAGE_TESTS[board]
+    absent = tuple(package for package, program in programs.items() if not has_program(program))
     if absent and not apt_install(absent):
         fail(f"the tests need programs: run `sudo apt-get install {' '.join(absent)}`")
-    do_image(["--board", "qemu-arm64", "--unsigned"])
-    os.environ["LOOPSTART_IMAGE_TWICE"] = "1"
-    tests = tuple(f"tests/boards/test_{name}.py" for name in ("image_twice", "system"))
-    python("-m", "pytest", "-n", "0", *tests, *arguments)
+    do_image(["--board", board, "--unsigned"])
+    os.environ["LOOPSTART_IMAGE_TWICE"] = board
+    tests = tuple(f"tests/boards/test_{name}.py" for name in ("image_twice", *names))
+    python("-m", "pytest", "-n", "0", *tests, *rest)
 
 
 TASKS = {
@@ -660,11 +678,11 @@ else:
         arguments += ["--lock"] if lock else []
         do_image(arguments + (["--rescue"] if rescue else []))
 
-    @task(name="test-image")
-    def image_twice(_context: Any) -> None:
+    @task(name="test-image", help={"board": "Its name."})
+    def image_twice(_context: Any, board: str = IMAGE_BOARD) -> None:
         """Build an image twice and compare, then boot it in QEMU."""
         ensure_venv()
-        do_test_image([])
+        do_test_image(["--board", board])
 
     @task
     def asterisk(_context: Any) -> None:

@@ -12,7 +12,7 @@ from boards.schema import ConfigError, Problem, load
 __all__ = ["Board", "LineHardware", "known_boards", "load_board"]
 HERE = Path(__file__).parent
 _NEEDED = {
-    "flash": ("console", "loader", "architecture", "kernel", "root"),
+    "flash": ("console", "architecture", "kernel", "root"),
     "loader": ("console", "flash"),
     "boot": ("loader", "flash", "kernel"),
     "kernel": ("architecture",),

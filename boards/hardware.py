@@ -224,7 +224,7 @@ class Root:
     without: tuple[str, ...] = ()
     """Of what they depend on, what the board has no use for: package management, say."""
     wheels: tuple[str, ...] = ()
-    """Of Python, for the board's architecture."""
+    """Of Python, for the board's architecture; `name==version` where another would not do."""
     to_be_built: tuple[str, ...] = ()
     """What has no wheel for it; without pjsua2 the board speaks IAX2 alone."""
 

@@ -100,7 +100,7 @@ class Build:
         if image is None:
             raise ImageBuildError(f"{self._lock.kernel.file} has no kernel in it")
         return {
-            "kernel": gzip.compress(image.read_bytes(), 9, mtime=0),
+            "kernel": kernel_part(self._board, image),
             "initramfs": initramfs,
             "root": self._squashed(),
         }
@@ -134,7 +134,6 @@ class Build:
         flash, boot, console = self._board.flash, self._board.boot, self._board.console
         assert flash is not None
         assert console is not None
-        assert boot is not None
         values = {
             "BOARD": self._board.name,
             "BUILD_TIME": self._lock.build_time,
@@ -145,7 +144,7 @@ class Build:
             "MAILBOX_AT": flash.mailbox.offset if flash.mailbox else "",
             "MAILBOX_OCTETS": flash.mailbox.octets if flash.mailbox else "",
             "CONSOLE": f"/dev/{console.device}",
-            "FEED": "; ".join(boot.feed),
+            "FEED": "; ".join(boot.feed) if boot else "",
             "PANEL": "1" if self._board.leds or self._board.button else "",
         }
         return "".join(f"{name}='{value}'\n" for name, value in values.items())
@@ -232,6 +231,12 @@ class Build:
             *("-no-progress", "-quiet"),
         )
         return target.read_bytes()
+
+
+def kernel_part(board: Board, image: Path) -> bytes:
+    """The kernel as its loader takes it: on a PC it unpacks itself, else the loader unpacks it."""
+    octets = image.read_bytes()
+    return octets if board.architecture == "amd64" else gzip.compress(octets, 9, mtime=0)
 
 
 def _run(*command: str, check: bool = True) -> None:

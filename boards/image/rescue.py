@@ -14,6 +14,7 @@ from pathlib import Path
 
 from boards.board import Board
 from boards.image import manifest
+from boards.image.build import kernel_part
 from boards.image.cpio import archive
 from boards.image.lock import ImageBuildError, Lock, Locked
 from boards.image.manifest import SCRIPTS
@@ -97,7 +98,7 @@ class RescueBuild:
         initramfs = archive(tree, self._lock.build_time, _DEVICES)
         self._say("kernel ...")
         return {
-            "kernel": gzip.compress(image.read_bytes(), 9, mtime=0),
+            "kernel": kernel_part(self._board, image),
             "initramfs": gzip.compress(initramfs, 9, mtime=0),
             RESCUE: layout,
         }

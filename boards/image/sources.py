@@ -162,7 +162,11 @@ class Pip:
         ]
 
     def newest(self, name: str) -> Locked:
-        """Get a wheel, and say which it is."""
+        """Get a wheel, and say which it is.
+
+        Args:
+            name: of the package; with `==` and a version, where another one would not do.
+        """
         with_hash = self.folder / "new"
         with_hash.mkdir(exist_ok=True)
         for old in with_hash.iterdir():
@@ -170,7 +174,8 @@ class Pip:
         _run([*self._command, "--dest", str(with_hash), name], _no_wheel(name))
         wheel = next(with_hash.iterdir())
         target = wheel.replace(self.folder / wheel.name)
-        return Locked(name, wheel.name.split("-")[1], wheel.name, sha256_of(target))
+        plain = name.partition("==")[0]
+        return Locked(plain, wheel.name.split("-")[1], wheel.name, sha256_of(target))
 
     def fetch(self, locked: Locked) -> Path:
         """The wheel as it was locked.

@@ -1,4 +1,4 @@
-"""A board in QEMU: Debian's U-Boot on the machine `virt`, a file as its flash, a serial console.
+"""A board in QEMU: U-Boot on the machine `virt`, or a PC; a file as flash, a serial console.
 
 The machine starts switched off (QEMU holds its processor), so that whoever listens hears its first
 octet. Everything that the board prints also goes to a log, whoever has the console open.
@@ -15,14 +15,36 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
 import pytest
 
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What QEMU is told of a board's hardware."""
+
+    qemu: str
+    machine: tuple[str, ...]
+    disk: str
+    """The device that is its flash."""
+    watchdog: str
+
+
 QEMU = "qemu-system-aarch64"
 U_BOOT = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
+VIRT = Platform(
+    QEMU,
+    ("-M", "virt", "-cpu", "cortex-a53", "-m", "128", "-bios", str(U_BOOT)),
+    "virtio-blk-device",
+    "i6300esb,addr=1f",
+)
+PC = Platform(
+    "qemu-system-x86_64", ("-M", "q35", "-m", "256"), "virtio-blk-pci", "i6300esb,addr=1e"
+)
 START_S = 20.0
 LIFE_S = 900
 """No machine outlives this unless it is told to, even if whoever started it is killed."""
@@ -31,6 +53,8 @@ needs_qemu = pytest.mark.skipif(
     shutil.which(QEMU) is None or not U_BOOT.exists(),
     reason="needs qemu-system-arm and u-boot-qemu",
 )
+
+needs_pc = pytest.mark.skipif(shutil.which(PC.qemu) is None, reason="needs qemu-system-x86")
 
 
 class MachineError(RuntimeError):
@@ -48,6 +72,8 @@ class Machine:
         drive: QEMU's options for the flash, in place of the plain file; its node is called `flash`.
         netns: the network namespace to run in.
         life_s: after so long it is ended.
+        platform: its hardware.
+        starts: QEMU's options for a kernel that it starts itself, none where a boot loader does.
     """
 
     def __init__(
@@ -59,6 +85,8 @@ class Machine:
         drive: tuple[str, ...] = (),
         netns: str = "",
         life_s: int = LIFE_S,
+        platform: Platform = VIRT,
+        starts: tuple[str, ...] = (),
     ) -> None:
         self.log = folder / "console.log"
         self.port = ""
@@ -67,6 +95,7 @@ class Machine:
         self._control = folder / "qmp"
         self._disk, self._console, self._network, self._drive = disk, console, network, drive
         self._netns, self._life_s = netns, life_s
+        self._platform, self._starts = platform, starts
         self._process: subprocess.Popen[bytes] | None = None
         self._qmp: socket.socket | None = None
 
@@ -95,15 +124,16 @@ class Machine:
             *("-blockdev", "driver=raw,file=file,node-name=flash"),
         )
         space = ("ip", "netns", "exec", self._netns) if self._netns else ()
+        watchdog = ("-device", self._platform.watchdog)
         command = [
             *("timeout", "--foreground", "--signal=KILL", str(self._life_s), *space),
-            *(QEMU, "-M", "virt", "-cpu", "cortex-a53", "-m", "128", "-nodefaults"),
-            *("-display", "none", "-bios", str(U_BOOT), "-S"),
+            *(self._platform.qemu, *self._platform.machine, *self._starts, "-nodefaults"),
+            *("-display", "none", "-S"),
             *("-chardev", chardev, "-serial", "chardev:console"),
             *("-qmp", f"unix:{self._control},server=on,wait=off"),
             *drive,
-            *("-device", "virtio-blk-device,drive=flash", *self._network),
-            *(() if "i6300esb,addr=1f" in self._network else ("-device", "i6300esb,addr=1f")),
+            *("-device", f"{self._platform.disk},drive=flash", *self._network),
+            *(() if self._platform.watchdog in self._network else watchdog),
             *("-action", "watchdog=reset"),
         ]
         with self._said.open("ab") as said:

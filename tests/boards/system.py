@@ -1,7 +1,8 @@
 """A whole board from an image: a disk laid out as the flasher would, booted in QEMU.
 
-`python3 -m tests.boards.system IMAGE` boots one beside an IAX2 server outside, lifts the simulated
-handset and says how long it took, how much memory is in use and what is heard.
+`python3 -m tests.boards.system IMAGE` boots one beside a server outside (of IAX2 for qemu-arm64, of
+SIP for qemu-x86_64), lifts the simulated handset and says how long it took, how much memory is in
+use and what is heard.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ import serial
 
 from boards.board import Board, load_board
 from boards.boot_part import boot_part, first_sector
-from boards.slot import slot_octets
+from boards.slot import TABLE_OCTETS, decode_table, slot_octets
 from boards.state import installed
-from tests.boards.machine import Machine
-from tests.firmware.iax2_peer import Peer
+from firmware.wire.image import HEADER
+from tests.boards.machine import PC, Machine
+from tests.firmware import iax2_peer, peer
 
 BOARD: Board = load_board("qemu-arm64")
 assert BOARD.flash is not None
@@ -43,6 +45,7 @@ country = "CA"
 [provisioning]
 url = "https://10.0.2.2:9"
 """
+SIP_CONFIG = CONFIG.replace("qemu-arm64", "qemu-x86_64").replace("iax2", "sip")
 PROBE = """
 import base64, json, os, sys, time
 sys.path.insert(0, "/usr/lib/loopstart")
@@ -75,16 +78,20 @@ print("PROBED", json.dumps({"up_s": up, "memory": memory, "ear": base64.b64encod
 """
 
 
-def lay_out(disk: Path, image: bytes, persistent: dict[str, str]) -> None:
+def lay_out(disk: Path, image: bytes, persistent: dict[str, str], board: Board = BOARD) -> None:
     """A disk as the flasher leaves it, with these files in the persistent part."""
+    flash = board.flash
+    assert flash is not None
+    writes = [
+        (0, first_sector(flash)),
+        (flash.slot_a.offset, slot_octets(image, board.name)),
+        (flash.state.offset, installed("a").to_bytes()),
+    ]
+    if board.boot is not None:
+        writes.append((flash.boot.offset, boot_part(board)))
     with disk.open("wb") as stream, tempfile.TemporaryDirectory() as folder:
-        stream.truncate(FLASH.octets)
-        for offset, octets in (
-            (0, first_sector(FLASH)),
-            (FLASH.boot.offset, boot_part(BOARD)),
-            (FLASH.slot_a.offset, slot_octets(image, BOARD.name)),
-            (FLASH.state.offset, installed("a").to_bytes()),
-        ):
+        stream.truncate(flash.octets)
+        for offset, octets in writes:
             stream.seek(offset)
             stream.write(octets)
         if persistent:
@@ -93,24 +100,38 @@ def lay_out(disk: Path, image: bytes, persistent: dict[str, str]) -> None:
             for name, text in persistent.items():
                 (files / name).write_text(text)
             part = Path(folder) / "part"
-            size = str(FLASH.persistent.octets // 4096)
-            how = (
-                "-q",
-                "-t",
-                "ext4",
-                "-b",
-                "4096",
-                "-g",
-                "4096",
-                "-I",
-                "4096",
-                "-N",
-                "512",
-            )  # as the image's init does
+            size = str(flash.persistent.octets // 4096)
+            # As the image's init does.
+            how = ("-q", "-t", "ext4", "-b", "4096", "-g", "4096", "-I", "4096", "-N", "512")
             command = ["/sbin/mke2fs", *how, "-d", str(files)]
             subprocess.run([*command, str(part), size], check=True)
-            stream.seek(FLASH.persistent.offset)
+            stream.seek(flash.persistent.offset)
             stream.write(part.read_bytes())
+
+
+def starts(folder: Path, image: bytes, board: Board, more: str = "") -> tuple[str, ...]:
+    """QEMU's options to start the kernel of slot a, as `lay_out` leaves it.
+
+    Args:
+        folder: for kernel and initramfs.
+        more: words for the kernel's command line.
+    """
+    assert board.flash is not None
+    assert board.kernel is not None
+    slot = slot_octets(image, board.name)
+    table = decode_table(slot[:TABLE_OCTETS])
+    assert table is not None
+    version, parts = table
+    at = {part.name: part for part in parts}
+    for name in ("kernel", "initramfs"):
+        octets = slot[at[name].offset : at[name].offset + at[name].octets]
+        (folder / name).write_bytes(octets)
+    root = (board.flash.slot_a.offset + at["root"].offset) // board.flash.block_octets
+    words = f"loopstart.slot=a loopstart.root={root:x} loopstart.version={version:x} {more}"
+    return (
+        *("-kernel", str(folder / "kernel"), "-initrd", str(folder / "initramfs")),
+        *("-append", f"{board.kernel.command_line} {words}"),
+    )
 
 
 class Console:
@@ -178,22 +199,32 @@ def loudest(ear: bytes) -> list[int]:
 
 def measure(image: Path, folder: Path) -> dict[str, Any]:
     """Boot, register, lift the handset: seconds, KiB in use, frequencies heard."""
-    peer = Peer()
-    disk = folder / "disk"
-    config = CONFIG.format(port=peer.where[1])
-    lay_out(disk, image.read_bytes(), {"ata.toml": config, "probe.py": PROBE})
+    octets = image.read_bytes()
+    board = load_board(HEADER.parse(octets).board)
+    server: peer.Peer | iax2_peer.Peer
+    if board.boot is not None:
+        server = iax2_peer.Peer()
+        config = CONFIG.format(port=server.where[1])
+        machine = Machine(folder, folder / "disk", network=NETWORK)
+    else:
+        server = peer.Peer()
+        config = SIP_CONFIG.format(port=server.port)
+        begins = starts(folder, octets, board, "loopstart.shell")
+        machine = Machine(folder, folder / "disk", network=NETWORK, platform=PC, starts=begins)
+    lay_out(folder / "disk", octets, {"ata.toml": config, "probe.py": PROBE}, board)
     try:
-        with Machine(folder, disk, network=NETWORK) as machine:
+        with machine:
             console = Console(machine.port)
             machine.power_on()
-            console.shell()
+            if board.boot is not None:
+                console.shell()
             console.until("runs from slot", 120)
             console.type("python3.11 -s -S /etc/loopstart/probe.py")
             console.until("event=registered", 120)
             probed = json.loads(console.until(r"PROBED (\{.*?\})\r?\n", 240)[1])
             console.close()
     finally:
-        peer.close()
+        server.close()
     memory = probed["memory"]
     return {
         "image_mb": round(image.stat().st_size / 1e6, 1),

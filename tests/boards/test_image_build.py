@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boards.board import load_board
+from boards.board import known_boards, load_board
 from boards.image.build import HERE as BUILD
 from boards.image.cpio import archive
 from boards.image.lock import ImageBuildError, Lock, Locked, read, sha256_of
@@ -18,6 +18,8 @@ from boards.image.sources import Apt, Pip
 
 KERNEL = Locked("linux-image-x", "6.1-1", "linux-image-x_6.1-1_arm64.deb", "00" * 32)
 LOCK = Lock(1_795_000_000, KERNEL, (KERNEL, KERNEL), (KERNEL,))
+
+WITH_RECIPE = [name for name in known_boards() if load_board(name).root is not None]
 
 
 def tree(folder: Path, umask: int) -> Path:
@@ -95,11 +97,17 @@ def test_what_is_no_lock_is_said(text: str, tmp_path: Path) -> None:
         read(tmp_path / "none.lock")
 
 
-def test_the_board_that_comes_with_it_has_its_lock_and_recipe() -> None:
-    board = load_board("qemu-arm64")
-    lock = read(BUILD.parent / "qemu-arm64.lock")
+@pytest.mark.parametrize("name", WITH_RECIPE)
+def test_a_board_with_a_recipe_has_its_lock(name: str) -> None:
+    board = load_board(name)
+    lock = read(BUILD.parent / f"{name}.lock")
     assert board.root is not None
-    assert {one.name for one in lock.wheels} == set(board.root.wheels)
+    assert {one.name for one in lock.wheels} == {
+        wheel.partition("==")[0] for wheel in board.root.wheels
+    }
+    for wheel in board.root.wheels:
+        pinned = wheel.partition("==")[2]
+        assert not pinned or pinned in {one.version for one in lock.wheels}
     names = {one.name for one in lock.packages}
     assert set(board.root.packages) <= names
     assert not names & set(board.root.without)

@@ -22,10 +22,13 @@ pytestmark = [
 ]
 
 
+BOARD = os.environ.get("LOOPSTART_IMAGE_TWICE", "")
+
+
 def built(folder: Path, umask: int, zone: str) -> bytes:
     folder.mkdir()
     output = folder / "image"
-    command = [sys.executable, "-m", "boards.image.command", "--board", "qemu-arm64", "--unsigned"]
+    command = [sys.executable, "-m", "boards.image.command", "--board", BOARD, "--unsigned"]
     subprocess.run(
         [*command, "--work", str(folder / "work"), "--output", str(output)],
         cwd=REPOSITORY,
