@@ -36,7 +36,8 @@ class Modifying:
         """A peer offers a changed session by re-INVITE or UPDATE (RFC 3261, 14; RFC 3311)."""
         call = leg.call
         other = call.other(leg)
-        if call.state is not State.TALKING or other is None:
+        # Who has left for the sake of a transfer, or is nobody yet, can't be asked: later he can.
+        if call.state is not State.TALKING or other is None or other.agent is None:
             self.commands.append(
                 RejectModifyLeg(leg, 491 if call.state is not State.ENDED else 481)
             )

@@ -364,6 +364,33 @@ def test_he_who_is_transferred_hangs_up_while_it_rings(world: World) -> None:
     assert world.cdrs()[1]["cost"] == 0
 
 
+def test_a_change_that_comes_while_nobody_is_there_to_take_it_is_asked_for_again(
+    world: World,
+) -> None:
+    """He who waits puts whoever has left on hold: 491, and the transfer goes on."""
+    alice, north = cast(world)
+    first = alice.call(CALLED)
+    world.run(2)
+    north.plan = answers(answer_s=5)
+    refer(first, f"<sip:{OTHER}@10.0.0.1>")
+    world.run(0.5)
+    first.bye()
+    world.run(1)
+    waiting = north.sides[0]
+    waiting.modify(sdp(north.where, direction=ON_HOLD, version=4))
+    world.run(1)
+    assert [r.status for r in waiting.modified if r is not None] == [491]
+    world.run(4)
+    called = north.sides[1]
+    assert not called.over
+    waiting.modify(sdp(north.where, direction=ON_HOLD, version=5))
+    world.run(1)
+    assert ON_HOLD.encode() in offers(called)[-1].body
+    called.bye()
+    world.finish()
+    assert waiting.over
+
+
 def test_he_who_was_transferred_may_transfer_in_his_turn(world: World) -> None:
     """Alice calls Bob, who is inside as well; he is sent to one, and sends that one to another."""
     alice, north = cast(world)
