@@ -38,7 +38,7 @@ class Stage(Enum):
 
     NEW = "new"
     REFERRED = "referred"
-    """The far end of the first has been asked to call the target; the first is on hold."""
+    """The far end of the first has been asked to call the target; the first hears ringback."""
     EXTENDING = "extending"
     """The second is being called; the first hears ringback, or what the network says."""
     FORWARDING = "forwarding"
@@ -134,6 +134,8 @@ class Pair:
         return self._ring_on(now_ms)
 
     def refer(self, _: PairEvent, now_ms: float) -> Stage:
+        # He who waits is on hold no more, and hears that somebody is called for him.
+        self._out += [Hold(self.first, False), Join(self.first, self.second, ringback=True)]
         self._out.append(Refer(self.first, self.number))
         self.deadline_ms = now_ms + self._limit_ms
         return Stage.REFERRED
@@ -160,10 +162,11 @@ class Pair:
             return Stage.REFERRED
         if event.refused:
             self._out += [Note("transfer is made here", self.first, f"SIP {event.status}")]
-            self._out += [Hold(self.first, False), PlaceCall(self.second, self.number)]
+            self._out.append(PlaceCall(self.second, self.number))
             return self._ring_on(now_ms)
         if event.status >= _FAILED:
-            return self._come_back(True, f"SIP {event.status}")
+            return self._come_back(False, f"SIP {event.status}")
+        self._out.append(Part(self.first, self.second))
         self._out += [HangUp(self.first, NORMAL_CLEARING), Note("transferred", self.first)]
         return self._end()
 
@@ -214,11 +217,12 @@ class Pair:
 
     def transferee_gone(self, _: PairEvent, now_ms: float) -> Stage:
         """He has hung up, or his server has moved him away: in both cases that was all."""
+        self._out.append(Part(self.first, self.second))
         return self._end()
 
     def too_long(self, _: PairEvent, now_ms: float) -> Stage:
         if self.stage is Stage.REFERRED:
-            return self._come_back(True, "nothing was heard of it")
+            return self._come_back(False, "nothing was heard of it")
         self._out.append(HangUp(self.second, NORMAL_CLEARING))
         if self.stage is Stage.FORWARDING:
             self._out.append(HangUp(self.first, NORMAL_CLEARING))

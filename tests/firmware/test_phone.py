@@ -305,13 +305,18 @@ def blind(refers: bool = True) -> Exchange:
 
 def test_a_blind_transfer_that_succeeds() -> None:
     desk = blind()
-    assert Refer("out1", "15145550177") in desk.told
+    asked = desk.told.index(Refer("out1", "15145550177"))
+    (ringback,) = [one for one in desk.told[:asked] if isinstance(one, Join)]
+    assert ringback.first == "out1"
+    assert ringback.ringback, "he hears that somebody is called for him"
+    assert not desk.legs["out1"].held
     assert desk.state[2] == "confirm"
     desk.put_back()
     desk.event(TransferNews("out1", 180))
     assert "out1" in desk.legs
     desk.event(TransferNews("out1", 200))
     assert desk.legs == {}
+    assert desk.joined == set()
 
 
 def test_a_blind_transfer_that_fails_comes_back_to_the_ear() -> None:

@@ -13,6 +13,7 @@ from tests.interop.baresip import start_baresip, tell
 from tests.interop.programs import needs
 from tests.peers.carrier import Plan
 from tests.peers.endpoint import Login, until
+from tests.peers.tones import Spectrum, loudest
 from tests.scenarios.rig import Device
 from tests.scenarios.world import BOB_HZ, CARRIER_HZ, NUMBER, Play, World, hears
 
@@ -102,7 +103,7 @@ def test_one_that_fails_comes_back_to_the_handset(
 ) -> None:
     async def scenario(world: World) -> None:
         carrier = await world.carrier()
-        carrier.plans[f"+{OTHER}"] = Plan(status=486, ring_s=4.0)
+        carrier.plans[f"+{OTHER}"] = Plan(status=486, ring_s=6.0)
         device = await telephone(world, tmp_path, protocol)
         await device.dial(NUMBER)
         await device.wait("call", "talking")
@@ -113,8 +114,14 @@ def test_one_that_fails_comes_back_to_the_handset(
         await device.do("dtmf", OTHER, 60, 60)
         await device.wait("tone", "confirm")
         await device.hang_up()
-        await device.wait("ringing")
         first = carrier.calls_to(f"+{NUMBER}")[0]
+        await until(lambda: bool(carrier.calls_to(f"+{OTHER}")), 10, "the call to the other")
+        first.media.forget()
+        await first.wait_heard(1.0)
+        heard = Spectrum(loudest(first.media.samples(), 0.3))
+        assert heard.has(440, -19), "he hears ringback meanwhile"
+        assert heard.has(480, -19)
+        await device.wait("ringing")
         assert first.state == "answered"
         await device.do("off_hook")
         await device.wait("call", "talking")
