@@ -184,12 +184,11 @@ class Device:
 
     def _line_events(self) -> tuple[list[LineEvent], str]:
         """What the line tells; and the tone for a receiver that is found off, if it tells that."""
-        at_start, self._at_start = self._at_start, False
         events = self._line.take_events()
         was, self._line_fault = self._line_fault, self._line.fault
-        if at_start:
-            return events, "howler"
-        return events, "reorder" if was else ""
+        found = "howler" if self._at_start else "reorder" if was else ""
+        self._at_start = self._at_start and bool(self._line_fault)
+        return events, found
 
     def _tell(self, notices: Notices) -> None:
         """How the line is, for updates and lamps; and that the loop goes round."""

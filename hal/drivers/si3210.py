@@ -45,7 +45,7 @@ _REACH = Reach(
 """It measures the loop that it feeds, and voltages below ground. What leaks to ground, and what
 ringing draws, are less than a step of its loop current [D]."""
 _MOST_STEPS = 0xFF
-_SETTLES = "the Si3210 was away, and does not tell yet where the receiver is"
+_SETTLES = "the Si3210 has just been woken, and does not tell yet where the receiver is"
 
 
 class Si3210Line(Si3210Port):

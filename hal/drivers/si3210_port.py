@@ -107,7 +107,7 @@ class Si3210Port:
         self._wake_pause_ms = _WAKE_FIRST_MS
         self._due_ms = 0.0
         self._settled_ms = 0.0
-        """Of a chip that is back: when it has told of a receiver that is up."""
+        """When a chip that was woken has told of a receiver that is up."""
         for wait_ms in power_up(chip, settings, self._calibration):
             sleep(wait_ms / 1000)
         self._begin()
@@ -226,6 +226,7 @@ class Si3210Port:
         self._ring_hz = 0
         self._set_linefeed()
         self._due_ms = self._clock()
+        self._settled_ms = self._due_ms + _SETTLE_MS
 
     def _wake(self) -> None:
         """Take the next step of waking the chip, if it is due."""
@@ -242,7 +243,6 @@ class Si3210Port:
             if wait_ms is None:
                 self._begin()
                 _log.info("the Si3210 is back")
-                self._settled_ms = now_ms + _SETTLE_MS
             else:
                 self._due_ms = now_ms + wait_ms
         except LineFault as fault:

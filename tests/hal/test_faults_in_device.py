@@ -17,8 +17,10 @@ from firmware.causes import DESTINATION_OUT_OF_ORDER, NO_ANSWER
 from firmware.legs import Alert, HangUp, LegAnswered, Offered, PlaceCall
 from firmware.phone.features import Features
 from hal.drivers.dahdi import DahdiLine
+from hal.drivers.handset import Handset
 from hal.drivers.settings import HookTiming
 from tests.hal.rigs import (
+    HARDWARE_RIGS,
     DahdiRig,
     DahdiSpanRig,
     GpioRig,
@@ -230,3 +232,28 @@ def test_one_disturbance_of_a_bus_ends_no_call() -> None:
     desk.run(2_000)
     assert desk.placed() == ["15145550123"]
     assert not any(isinstance(one, HangUp) for one in desk.agent.commands)
+
+
+@pytest.mark.parametrize("name", HARDWARE_RIGS)
+def test_a_receiver_that_is_off_at_the_start_calls_nobody(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a hotline and a receiver that was left off, when the board comes up, then the howler is
+    heard and nobody is called; lifted anew, it calls."""
+
+    class LeftOff(Handset):
+        def __init__(self, seed: int = 1) -> None:
+            super().__init__(seed)
+            self.lift(0.0)
+
+    monkeypatch.setattr("hal.drivers.wire.Handset", LeftOff)
+    rig = HARDWARE_RIGS[name]()
+    assert isinstance(rig, WiredRig)
+    desk = Desk(rig, hotline="911")
+    desk.run(2_000)
+    assert desk.placed() == []
+    assert desk.heard(1_000).strongest(4) == pytest.approx([1_400, 2_060, 2_450, 2_600], abs=10)
+    rig.hang_up()
+    desk.run(2_500)
+    desk.lift()
+    assert desk.placed() == ["911"]
