@@ -21,6 +21,9 @@ class DahdiSettings:
     detect_dtmf: bool = False
     """Let the card hear digits, if it can. It then takes them out of the audio always."""
     echo_canceller: bool = True
+    lamp: Literal["", "reversal", "dc", "ac"] = ""
+    """What the card lights a telephone's lamp with while messages wait: a reversed line, or a high
+    voltage for a neon lamp; empty: nothing, the lamp is told by caller ID's signals alone."""
     gain_in_db: float = setting(0.0, least=-15, most=12)
     """From the mouthpiece; in steps of 0.1 dB, for cards that have it."""
     gain_out_db: float = setting(0.0, least=-15, most=12)

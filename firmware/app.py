@@ -167,6 +167,7 @@ class Device:
             elif isinstance(happened, MessagesWaiting):
                 _log.info("messages", extra={"waiting": happened.waiting, "new": happened.new})
                 self._station.messages_wait(happened.waiting, now_ms)
+                self._line.light_lamp(happened.waiting)
             elif isinstance(happened, SyncWanted):
                 if self._notices is not None:
                     self._notices.check_sync(now_ms)

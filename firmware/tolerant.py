@@ -109,6 +109,10 @@ class TolerantLine:
         """See `hal.line.Line`."""
         self._try(lambda: self._line.on_hook_transfer(ms))
 
+    def light_lamp(self, on: bool) -> None:
+        """See `hal.line.Line`."""
+        self._try(lambda: self._line.light_lamp(on))
+
     def read_audio(self) -> bytes | None:
         """See `hal.line.Line`."""
         try:

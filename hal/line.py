@@ -66,6 +66,13 @@ class Line(Protocol):
             ValueError: `ms` is negative.
         """
 
+    def light_lamp(self, on: bool) -> None:
+        """Light a telephone's message-waiting lamp by the line's own voltage, or let it go out.
+
+        A line that cannot (`lights_lamp`) does nothing. What is told by signals of caller ID is
+        audio, and no business of this.
+        """
+
     def read_audio(self) -> bytes | None:
         """The next frame from the mouthpiece, or None if none is complete yet or audio is off."""
 

@@ -140,6 +140,16 @@ class DahdiLine(DahdiCard):
             raise self._lose() from None
         self._transfer = ms > 0
 
+    def light_lamp(self, on: bool) -> None:
+        """See `hal.line.Line`. The kernel sees to it that a lifted receiver has none of it."""
+        self._lamp = on and self.capabilities.lights_lamp
+        if not self.capabilities.lights_lamp or self._channel is None:
+            return
+        try:
+            self._channel.set(Call.VMWI, int(on))
+        except CardGone:
+            raise self._lose() from None
+
     def read_audio(self) -> bytes | None:
         """See `hal.line.Line`."""
         if self._channel is None or not self._audio:

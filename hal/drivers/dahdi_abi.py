@@ -41,6 +41,8 @@ class Call(Enum):
     SET_HWGAIN = Direction.WRITE, 86, HWGAIN_SIZE
     TONEDETECT = Direction.WRITE, 91, _INT
     SETPOLARITY = Direction.WRITE, 92, _INT
+    VMWI = Direction.BOTH, 94, _INT
+    VMWI_CONFIG = Direction.WRITE, 95, _INT
 
     def number(self, layout: Layout = HERE) -> int:
         """The ioctl's number on a family of processors."""
@@ -93,6 +95,8 @@ FXOKS = 1 << 5 | 1 << 12
 FXOLS = 1 << 3 | 1 << 12
 """Loopstart: the battery is never dropped."""
 TONEDETECT_ON_AND_MUTE = 3
+LAMPS = {"": 0, "reversal": 1 << 0, "dc": 1 << 1, "ac": 1 << 2}
+"""Of VMWI_CONFIG: what a card puts on an idle line while messages wait (dahdi_vmwi_info)."""
 ALARM_RED = 1 << 3
 ALARM_NOT_OPEN = 1 << 5
 """The span is being taken away: its channels can still be opened, for a second."""

@@ -70,6 +70,7 @@ class DahdiCard:
         self._transfer = False
         self._partial = b""
         self._alarm = False
+        self._lamp = False
         self._closed = False
         self._wanted: Hook | None = None
         self._next_ms: float | None = None
@@ -117,6 +118,8 @@ class DahdiCard:
                 self._events.append(HookChanged(self._clock(), True))
             if self._audio:
                 self._set_audio(channel)
+            if self._lamp:
+                channel.can(Call.VMWI, 1)
         except CardGone:
             channel.close()
             raise self._gone() from None

@@ -47,7 +47,14 @@ _LEAVING_MS = 1_050.0
 """From the word that a card goes to the end of its channels, if programs have them open."""
 _FD = 41
 _HARDWARE_ONLY = frozenset(
-    {Call.SETPOLARITY, Call.ONHOOKTRANSFER, Call.SET_HWGAIN, Call.TONEDETECT}
+    {
+        Call.SETPOLARITY,
+        Call.ONHOOKTRANSFER,
+        Call.SET_HWGAIN,
+        Call.TONEDETECT,
+        Call.VMWI,
+        Call.VMWI_CONFIG,
+    }
 )
 _CALLS = {call.number(): call for call in Call}
 
@@ -90,6 +97,9 @@ class FakeDahdi:
         self.present = True
         """The card is plugged in."""
         self.in_use = False
+        self.lamp_by = 0
+        """What lights a telephone's lamp: a reversal, high voltage direct or alternating."""
+        self.lamp_lit = False
         self.zone = zone
         self.calls: list[tuple[Call, int]] = []
         """Calls with one int, in order."""
@@ -243,6 +253,10 @@ class FakeDahdi:
             if self._state in (_State.RING_ON, _State.KEWL):
                 raise _error(errno.EINVAL)
             self.wire.set_feed(now_ms, Feed.REVERSED if value else Feed.FORWARD)
+        elif call is Call.VMWI_CONFIG:
+            self.lamp_by, self.lamp_lit = value, False
+        elif call is Call.VMWI:
+            self.lamp_lit = bool(value and self.lamp_by)
         elif call is Call.ONHOOKTRANSFER:
             assert value > 0, "0 milliseconds never end on a TDM400P"
             self.wire.transfers = True

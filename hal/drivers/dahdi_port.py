@@ -6,6 +6,7 @@ from boards.lines import DahdiSettings
 from hal.drivers.dahdi_abi import (
     DTMF_DOWN,
     FXOKS,
+    LAMPS,
     PULSE_DIGIT,
     TONEDETECT_ON_AND_MUTE,
     Call,
@@ -42,6 +43,12 @@ def probe(channel: Channel, port: DahdiSettings) -> Capabilities:
             f"DAHDI channel {channel.number} has no gain to set; remove gain_in_db and "
             "gain_out_db from the board file"
         )
+    lamp = channel.can(Call.VMWI_CONFIG, LAMPS[port.lamp])
+    if port.lamp and not lamp:
+        raise LineFault(
+            f"DAHDI channel {channel.number} has no way to light a lamp; remove `lamp` from the "
+            "board file"
+        )
     return Capabilities(
         debounces_hook=True,
         counts_pulses=True,
@@ -49,6 +56,7 @@ def probe(channel: Channel, port: DahdiSettings) -> Capabilities:
         reverses_feed=channel.can(Call.SETPOLARITY, 0),
         opens_loop=channel.params()[Param.SIGNALLING] == FXOKS,
         transfers_on_hook=channel.can(Call.ONHOOKTRANSFER, SHORTEST_TRANSFER_MS),
+        lights_lamp=bool(port.lamp),
         sets_gain=gains,
         cancels_echo=port.echo_canceller and channel.can(Call.ECHOCANCEL, 0),
     )

@@ -121,6 +121,9 @@ class Si3210Line(Si3210Port):
             self._transfer_until_ms = self._clock() + ms if ms else None
             self._asked(self._set_linefeed)
 
+    def light_lamp(self, on: bool) -> None:
+        """See `hal.line.Line`. It cannot."""
+
     def read_audio(self) -> bytes | None:
         """See `hal.line.Line`."""
         return self._sound.read() if self._audio else None

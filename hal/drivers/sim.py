@@ -165,6 +165,9 @@ class SimLine:
         if not self._flowing:
             self._transfer_until_ms = self._clock() + ms
 
+    def light_lamp(self, on: bool) -> None:
+        """See `hal.line.Line`. It cannot."""
+
     def read_audio(self) -> bytes | None:
         """See `hal.line.Line`."""
         self.advance()

@@ -170,6 +170,9 @@ class TapiLine:
         check_transfer(ms)
         raise LineFault("TAPI carries no audio of ours to a receiver that is down")
 
+    def light_lamp(self, on: bool) -> None:
+        """See `hal.line.Line`. It cannot."""
+
     def read_audio(self) -> bytes | None:
         """See `hal.line.Line`. Packets of another codec than the line's count for nothing."""
         if not self._audio:

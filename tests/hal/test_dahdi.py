@@ -59,6 +59,7 @@ USUAL = {
     Call.GETEVENT: 0x8004DA08, Call.SETTONEZONE: 0x4004DA16, Call.GET_BUFINFO: 0x8018DA1B,
     Call.SET_BUFINFO: 0x4018DA1B, Call.SETLINEAR: 0x4004DA28, Call.ECHOCANCEL: 0x4004DA21,
     Call.SETCADENCE: 0x4040DA2A, Call.ONHOOKTRANSFER: 0x4004DA33, Call.SETPOLARITY: 0x4004DA5C,
+    Call.VMWI: 0xC004DA5E, Call.VMWI_CONFIG: 0x4004DA5F,
     Call.TONEDETECT: 0x4004DA5B, Call.SET_HWGAIN: 0x4008DA56,
 }  # fmt: skip
 
@@ -401,3 +402,31 @@ def test_the_kernels_events_are_seen_by_select() -> None:
 
 
 assert FXOKS == 0x1020, "kewlstart, as dahdi/user.h has it"
+
+
+@pytest.mark.parametrize(("lamp", "bits"), [("reversal", 1), ("dc", 2), ("ac", 4)])
+def test_a_card_lights_the_lamp_and_again_when_it_is_back(lamp: str, bits: int) -> None:
+    rig = DahdiRig(DahdiSettings(lamp=lamp))  # type: ignore[arg-type]
+    assert rig.line.capabilities.lights_lamp
+    assert (rig.card.lamp_by, rig.card.lamp_lit) == (bits, False)
+    rig.line.light_lamp(True)
+    assert rig.card.lamp_lit
+    rig.card.pull_out()
+    run(rig, 1_500)
+    rig.card.lamp_by, rig.card.lamp_lit = 0, False
+    rig.card.plug_in()
+    run(rig, 40_000)
+    assert (rig.card.lamp_by, rig.card.lamp_lit) == (bits, True)
+    rig.line.light_lamp(False)
+    assert not rig.card.lamp_lit
+
+
+def test_a_lamp_that_nobody_asked_for_stays_dark_and_one_that_there_is_not_is_told() -> None:
+    rig = DahdiRig()
+    rig.line.light_lamp(True)
+    assert not rig.card.lamp_lit
+    assert not rig.line.capabilities.lights_lamp
+    DahdiSpanRig().line.light_lamp(True)
+    card = FakeDahdi(lambda: 0.0, software=True)
+    with pytest.raises(LineFault, match="remove `lamp`"):
+        DahdiLine(card, DahdiSettings(lamp="ac"), HookTiming(), lambda: 0.0)

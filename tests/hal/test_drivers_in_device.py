@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from boards.lines import DahdiSettings
 from firmware.app import Device
 from firmware.config import Config, LineConfig, SipConfig
 from firmware.legs import Alert, Answer, HangUp, LegAnswered, Offered, PlaceCall
 from firmware.line_tester import LineTestConfig, LineTester
 from firmware.tolerant import TolerantLine
-from firmware.ua.base import RegistrationChanged
+from firmware.ua.base import MessagesWaiting, RegistrationChanged
 from hal.dsp.tones import Tone, ToneGenerator
 from hal.line import Line
 from hal.line_tests import TESTS, Verdict
 from tests.firmware.peer import Spectrum
 from tests.firmware.simulated import PaperAgent
-from tests.hal.rigs import HARDWARE_RIGS, WiredRig, lacks
+from tests.hal.rigs import HARDWARE_RIGS, DahdiRig, WiredRig, lacks
 
 
 class Desk:
@@ -163,3 +164,14 @@ def test_gain_of_the_country_holds_on_every_port() -> None:
         desk.agent.far_of["in1"] = ToneGenerator(Tone((1_000,), -20.0)).frame
         desk.run(200)
         assert desk.heard(500).dbm0(1_000) == pytest.approx(-27, abs=0.5), type(rig).__name__
+
+
+def test_voice_mail_lights_the_lamp_of_a_card_that_has_one() -> None:
+    rig = DahdiRig(DahdiSettings(lamp="dc"))
+    desk = Desk(rig)
+    desk.agent.coming.append(MessagesWaiting(True, 2))
+    desk.run(100)
+    assert rig.card.lamp_lit
+    desk.agent.coming.append(MessagesWaiting(False, 0))
+    desk.run(100)
+    assert not rig.card.lamp_lit
