@@ -51,7 +51,7 @@ from hal.drivers import open_line
 from hal.dsp.connect_tones import ConnectToneDetector
 from hal.dsp.echo import EchoCanceller
 from hal.line import Line
-from hal.values import Feed, LineEvent, LineFault, LineStatus
+from hal.values import Feed, LineEvent, LineFault, LineStatus, UnknownEvent
 
 _log = logging.getLogger("loopstart")
 _IDLE_TURN_MS = 40.0
@@ -59,6 +59,7 @@ _IDLE_TURN_MS = 40.0
 _BUSY_TURN_MS = 20.0
 _STOP_S = 3.0
 _MOST_FRAMES_A_TURN = 5
+_MOST_UNKNOWN = 100
 
 
 class Device:
@@ -104,6 +105,7 @@ class Device:
         self._announcer = Announcer(line, self._audio, country.ring, scheme, local)
         self._at_start = True
         self._line_fault = ""
+        self._unknown: set[int] = set()
         account = config.sip or config.iax2
         self._bound = account.address if account is not None else ""
         self._language = config.line.language or country.language
@@ -151,6 +153,9 @@ class Device:
         """Do all that is due now."""
         events, found = self._line_events()
         for event in events:
+            if isinstance(event, UnknownEvent):
+                self._note_unknown(event.code)
+                continue
             self._keep_line("the hook moved")
             self._carry_out(self._station.line_event(event, found))
         self._run_audio()
@@ -190,6 +195,12 @@ class Device:
         found = "howler" if self._at_start else "reorder" if was else ""
         self._at_start = self._at_start and bool(self._line_fault)
         return events, found
+
+    def _note_unknown(self, code: int) -> None:
+        """The hardware says what its driver has no name for: logged once a code, and nothing more."""
+        if code not in self._unknown and len(self._unknown) < _MOST_UNKNOWN:
+            self._unknown.add(code)
+            _log.warning("unknown event of the line", extra={"code": f"{code:#x}"})
 
     def _tell(self, notices: Notices) -> None:
         """How the line is, for updates and lamps; and that the loop goes round."""

@@ -314,7 +314,6 @@ class TapiLine:
             _log.warning("line fault", extra={"detail": TapiEvent(number).name.lower()})
         elif number not in _QUIET:
             self.unknown_events += 1
-            _log.debug("unknown event of TAPI", extra={"detail": f"{number:#x}"})
             self._events.append(UnknownEvent(now_ms, number))
 
     def _hook(self, off_hook: bool, now_ms: float) -> None:

@@ -257,3 +257,19 @@ def test_a_receiver_that_is_off_at_the_start_calls_nobody(
     desk.run(2_500)
     desk.lift()
     assert desk.placed() == ["911"]
+
+
+def test_what_the_hardware_says_that_nobody_knows_is_logged_once_and_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = TapiRig()
+    desk = Desk(rig)
+    desk.lift()
+    for _ in range(3):
+        rig.tapi.tell(0x20000099)
+        rig.tapi.tell(0x20000098)
+        desk.run(100)
+    said = [vars(one)["code"] for one in caplog.records if "unknown event" in one.message]
+    assert said == ["0x20000099", "0x20000098"]
+    desk.run(rig.handset.press("5145550123") + 200)
+    assert desk.placed() == ["15145550123"]
