@@ -197,7 +197,7 @@ class Device:
         return events, found
 
     def _note_unknown(self, code: int) -> None:
-        """The hardware says what its driver has no name for: logged once a code, and nothing more."""
+        """The hardware says what its driver has no name for: logged once a code."""
         if code not in self._unknown and len(self._unknown) < _MOST_UNKNOWN:
             self._unknown.add(code)
             _log.warning("unknown event of the line", extra={"code": f"{code:#x}"})

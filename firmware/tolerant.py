@@ -26,7 +26,8 @@ class TolerantLine:
     """`hal.line.Line` around another: LineFault is logged, once while it stays the same.
 
     What was asked is then not done: a telephone does not ring, a feed stays as it was. The call
-    goes on by its own deadlines, and the next one finds the line as it is by then. Where a driver
+    goes on by its own deadlines, and the next one finds the line as it is by then. But what brings
+    a line to rest is tried again, with each look for events, until it is done. Where a driver
     cannot read its hook any more the receiver counts as put back, until it can.
 
     Args:
@@ -37,7 +38,8 @@ class TolerantLine:
         self._line = line
         self._clock = clock
         self._said = ""
-        self._rings = False
+        self._owed: dict[str, Callable[[], None]] = {}
+        """What leads to rest and was refused: no ringing, no audio, the usual feed."""
         self._fault = ""
         self._failing_since_ms: float | None = None
         self._hook: HookChanged | LoopCurrent | None = None
@@ -64,9 +66,9 @@ class TolerantLine:
         if self._fault:
             self._fault = ""
             _log.info("the line is back")
-            if not self._rings:  # it may not have heard so
-                self._try(lambda: self._line.ring(None))
             events = [*self._moved(True, self._clock()), *events]
+        for what, action in list(self._owed.items()):
+            self._try(action, what, rests=True)
         hooks = [one for one in events if isinstance(one, HookChanged | LoopCurrent)]
         self._hook = hooks[-1] if hooks else self._hook
         return events
@@ -90,16 +92,15 @@ class TolerantLine:
 
     def ring(self, cadence: RingCadence | None) -> None:
         """See `hal.line.Line`."""
-        self._rings = cadence is not None
-        self._try(lambda: self._line.ring(cadence))
+        self._try(lambda: self._line.ring(cadence), "ring", cadence is None)
 
     def feed(self, feed: Feed) -> None:
         """See `hal.line.Line`."""
-        self._try(lambda: self._line.feed(feed))
+        self._try(lambda: self._line.feed(feed), "feed", feed is Feed.FORWARD)
 
     def audio(self, on: bool) -> None:
         """See `hal.line.Line`."""
-        self._try(lambda: self._line.audio(on))
+        self._try(lambda: self._line.audio(on), "audio", not on)
 
     def cancel_echo(self, on: bool) -> None:
         """See `hal.line.Line`."""
@@ -141,11 +142,20 @@ class TolerantLine:
         """See `hal.line.Line`."""
         self._line.close()
 
-    def _try(self, action: Callable[[], None]) -> None:
+    def _try(self, action: Callable[[], None], what: str = "", rests: bool = False) -> None:
+        """Do it, or log why not.
+
+        Args:
+            what: the part of the line's state that it sets, if it does.
+            rests: it brings that part to rest, and is tried until it is done or another is wanted.
+        """
+        self._owed.pop(what, None)
         try:
             action()
         except LineFault as fault:
             self._say(fault)
+            if rests:
+                self._owed[what] = action
 
     def _say(self, fault: LineFault) -> None:
         if str(fault) != self._said:

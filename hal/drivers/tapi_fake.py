@@ -55,6 +55,11 @@ class FakeTapi:
         """Queue an event."""
         self._events.append((number, data))
 
+    @property
+    def codes(self) -> bool:
+        """The mouthpiece is heard."""
+        return self._coding
+
     # DeviceFiles
 
     def open(self, path: str) -> int:

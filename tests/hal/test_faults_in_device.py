@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import pytest
 
 from boards.lines import DahdiSettings
-from firmware.causes import DESTINATION_OUT_OF_ORDER, NO_ANSWER
-from firmware.legs import Alert, HangUp, LegAnswered, Offered, PlaceCall
+from firmware.causes import DESTINATION_OUT_OF_ORDER, NO_ANSWER, NORMAL_CLEARING, Cause
+from firmware.legs import Alert, HangUp, LegAnswered, LegEnded, Offered, PlaceCall
 from firmware.phone.features import Features
 from hal.drivers.dahdi import DahdiLine
 from hal.drivers.handset import Handset
 from hal.drivers.settings import HookTiming
+from hal.values import Feed
 from tests.hal.rigs import (
     HARDWARE_RIGS,
     DahdiRig,
@@ -273,3 +274,50 @@ def test_what_the_hardware_says_that_nobody_knows_is_logged_once_and_ends_nothin
     assert said == ["0x20000099", "0x20000098"]
     desk.run(rig.handset.press("5145550123") + 200)
     assert desk.placed() == ["15145550123"]
+
+
+@pytest.mark.parametrize("refused", ["ENC_STOP", "DEC_STOP"])
+def test_a_microphone_that_cannot_be_closed_at_once_is_closed_as_soon_as_it_can(
+    refused: str,
+) -> None:
+    rig = TapiRig()
+    desk = Desk(rig)
+    desk.lift()
+    assert rig.tapi.codes
+    rig.tapi.refused = refused
+    desk.rig.hang_up()
+    desk.run(2_000)
+    rig.tapi.refused = ""
+    desk.run(100)
+    assert not rig.tapi.codes
+    assert rig.line.read_audio() is None
+
+
+def test_ringing_that_cannot_be_stopped_at_once_is_stopped_as_soon_as_it_can() -> None:
+    rig = TapiRig()
+    desk = Desk(rig)
+    offer(desk, "in1")
+    rig.tapi.refused = "RING_STOP"
+    desk.agent.coming.append(LegEnded("in1", Cause(NORMAL_CLEARING)))
+    desk.run(200)
+    assert rig.bell_rings()
+    rig.tapi.refused = ""
+    desk.run(100)
+    assert not rig.bell_rings()
+
+
+def test_a_chip_that_fails_while_the_loop_is_open_comes_back_fed() -> None:
+    rig = Si3210Rig()
+    desk = Desk(rig, cpc_ms=600)
+    offer(desk, "in1")
+    desk.lift()
+    desk.agent.coming.append(LegAnswered("in1"))
+    desk.run(200)
+    desk.agent.coming.append(LegEnded("in1", Cause(NORMAL_CLEARING)))
+    desk.run(2_300)
+    assert rig.wire.feed is Feed.OPEN
+    rig.chip.broken_bus = True
+    desk.run(3_000)
+    rig.chip.broken_bus = False
+    desk.run(_BACK_MS)
+    assert rig.wire.feed is Feed.FORWARD
