@@ -96,7 +96,7 @@ class CalleeLeg(SipLeg):
     def next_hop(self) -> Flow:
         """Carriers are reached where their Contact or Record-Route says (RFC 3261, 12.2.1.1)."""
         if self.fixed or self.dialog is None:
-            return self.flow
+            return super().next_hop()
         return self.server.flow_for_dialog(self.dialog, self.flow)
 
     def receive_response(self, transaction: ClientTransaction, response: Response) -> None:

@@ -50,7 +50,7 @@ class CallerLeg(SipLeg):
     def next_hop(self) -> Flow:
         """Carriers and trunks are reached where Contact or Record-Route says (12.2.1.1)."""
         if self._keep_flow or self.dialog is None:
-            return self.flow
+            return super().next_hop()
         return self.server.flow_for_dialog(self.dialog, self.flow)
 
     @property

@@ -120,7 +120,10 @@ class SipLeg:
     # --- sending ---
 
     def next_hop(self) -> Flow:
-        """Where requests in the dialog go: along the flow that the dialog came by."""
+        """Where requests in the dialog go: along the flow that the dialog came by, or the one that
+        the peer has opened in its place."""
+        if self.flow.reliable:
+            self.flow = self.server.registrar.successor(self.flow)
         return self.flow
 
     def _via(self, flow: Flow) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from firmware.wire.sip.message import Request, Response, response_to
 from firmware.wire.sip.uri import NameAddr
@@ -54,6 +55,9 @@ class Registrar:
         self._deadlines = Deadlines()
         self._streams: dict[Flow, set[tuple[int, str]]] = {}
         """Bindings of each connection, so that strangers' connections close at no cost."""
+        self._gone: WeakKeyDictionary[Flow, frozenset[tuple[int, str]]] = WeakKeyDictionary()
+        """Accounts and Call-IDs that were registered over a connection that is gone, for calls that
+        came or went by it."""
         self.count = 0
         self.unsaved: dict[tuple[int, str], Binding | None] = {}
         """What changed since the shell last saved it; None: gone. The shell empties it."""
@@ -183,8 +187,22 @@ class Registrar:
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection is gone: what registered over it can't be reached any more."""
-        for account_id, key in list(self._streams.get(flow, ())):
-            self._remove(self._bindings[account_id][key])
+        lost = [self._bindings[account_id][key] for account_id, key in self._streams.get(flow, ())]
+        if lost:
+            self._gone[flow] = frozenset((b.account_id, b.call_id) for b in lost)
+        for binding in lost:
+            self._remove(binding)
+
+    def successor(self, flow: Flow) -> Flow:
+        """The connection that a device has opened in place of one that is gone; else the same.
+
+        Who registers again says so by the Call-ID of his first REGISTER (RFC 3261, 10.2.4).
+        """
+        for account_id, call_id in self._gone.get(flow, ()):
+            for binding in self._bindings.get(account_id, {}).values():
+                if binding.call_id == call_id and binding.flow.reliable:
+                    return binding.flow
+        return flow
 
     @property
     def next_deadline(self) -> float | None:

@@ -206,3 +206,33 @@ def test_a_connection_that_goes_is_opened_again_and_calls_come_in(
             await stage.call_in()
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+@pytest.mark.parametrize("who", ["device", "far end"])
+def test_a_call_stands_when_its_connection_goes_and_either_end_ends_it(
+    tmp_path: Path, transport: str, who: str
+) -> None:
+    async def scenario() -> None:
+        async with Stage(tmp_path, transport) as stage:
+            device = stage.device
+            await device.dial(NUMBER)
+            await device.wait("call", "talking")
+            far = stage.carrier.calls_to(f"+{NUMBER}")[0]
+            stage.doorway.cut()
+            await until(lambda: stage.doorway.opened == 2, 10, what="a new connection")
+            await asyncio.sleep(0.5)
+            await device.do("tone", [ALICE_HZ], 2_000, -10)
+            await hears(far, ALICE_HZ)
+            assert (await stage.ear()).has(CARRIER_HZ, -10)
+            if who == "device":
+                await device.hang_up()
+            else:
+                far.hang_up()
+                await device.wait("call", "seized")
+                await device.hang_up()
+            await far.wait("ended")
+            (row,) = await stage.host.cdrs("alice", 1)
+            assert row["disposition"] == "answered"
+            assert float(row["talk_ms"]) < 15_000
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from firmware.wire.sip.message import Response
+from firmware.wire.sip.message import Headers, Request, Response
 from host.settings import Listener
 from tests.host.sip.agents import Agent, answers, cast, hangs_up, with_did
 from tests.host.sip.world import DID, HOST, MONTREAL_POP, SimFlow, World
@@ -161,6 +161,39 @@ def test_a_closed_connection_takes_its_bindings_along(world: World, alice: Agent
     host.sip.closed(flow)
     assert host.registrar.count == 0
     assert not host.registrar._streams
+
+
+def test_who_comes_back_over_another_connection_is_the_same(world: World, alice: Agent) -> None:
+    """By the Call-ID of his registrations; another device of the account, or one at the same
+    address, takes nobody's calls over."""
+    registrar = world.host.registrar
+    registrar.register(_register("one", "10.0.1.1:1"), 1, "alice", first := _stream(world), 0.0)
+    registrar.register(_register("two", "10.0.1.1:2"), 1, "alice", _stream(world), 0.0)
+    assert registrar.successor(first) is first
+    world.host.sip.closed(first)
+    assert registrar.successor(first) is first, "he has not come back"
+    registrar.register(_register("one", "10.0.1.1:3"), 1, "alice", second := _stream(world), 1.0)
+    assert registrar.successor(first) is second
+    world.host.sip.closed(second)
+    registrar.register(_register("one", "10.0.1.1:4"), 1, "alice", third := _stream(world), 2.0)
+    assert registrar.successor(first) is third, "however often"
+    registrar.register(_register("one", "10.0.1.1:5"), 2, "bob", _stream(world), 3.0)
+    world.host.sip.closed(third)
+    assert registrar.successor(third) is third, "another account's Call-ID is another"
+
+
+def _stream(world: World) -> SimFlow:
+    listener = Listener(pop="default", address=HOST[0], port=HOST[1], transport="tcp")
+    return SimFlow(world, listener, ("10.0.1.1", 9), True)
+
+
+def _register(call_id: str, contact: str) -> Request:
+    headers = Headers(
+        [("Call-ID", call_id), ("CSeq", "1 REGISTER"), ("Contact", f"<sip:alice@{contact}>"),
+         ("From", "<sip:alice@x>;tag=1"), ("To", "<sip:alice@x>"), ("Expires", "300"),
+         ("Via", "SIP/2.0/TCP 10.0.1.1;branch=z9hG4bK1")]
+    )  # fmt: skip
+    return Request("REGISTER", "sip:x", headers, b"")
 
 
 def test_somebody_elses_address_is_not_ones_to_register(world: World, alice: Agent) -> None:
