@@ -37,10 +37,9 @@ from firmware.legs import (
 from firmware.line_tester import LineTestConfig, LineTester
 from firmware.line_values import Audio, OpenLoop, Sound
 from firmware.memory import Memory, state_folder
-from firmware.menu import own_address, sentences
 from firmware.mixer import Mixer
 from firmware.phone import Call, Features, Note, Remember, Speak
-from firmware.prompts import clip
+from firmware.speaker import Speaker
 from firmware.station import Command
 from firmware.status import Notices
 from firmware.tolerant import TolerantLine
@@ -51,7 +50,7 @@ from hal.drivers import open_line
 from hal.dsp.connect_tones import ConnectToneDetector
 from hal.dsp.echo import EchoCanceller
 from hal.line import Line
-from hal.values import Feed, LineEvent, LineFault, LineStatus, UnknownEvent
+from hal.values import Feed, LineEvent, LineStatus, UnknownEvent
 
 _log = logging.getLogger("loopstart")
 _IDLE_TURN_MS = 40.0
@@ -107,11 +106,9 @@ class Device:
         self._line_fault = ""
         self._unknown: set[int] = set()
         account = config.sip or config.iax2
-        self._bound = account.address if account is not None else ""
-        self._language = config.line.language or country.language
-        self._speaks = False
-        self._balance = balance
-        self._owes_balance = False
+        bound = account.address if account is not None else ""
+        language = config.line.language or country.language
+        self._speaker = Speaker(self._audio, language, bound, balance)
         self._audio_on = False
         self._close_loop_ms: float | None = None
         self._registered = False
@@ -178,8 +175,7 @@ class Device:
                     self._notices.check_sync(now_ms)
             else:
                 self._leg_event(happened, now_ms)
-        if self._owes_balance and not self._audio.sending:
-            self._say_balance()
+        self._speaker.step(self._registered)
         if self._tester is not None:
             self._tester.step(self._clock(), self._station.idle)
         self._show()
@@ -300,14 +296,12 @@ class Device:
                 _log.info(command.text, extra={key: one for key, one in detail.items() if one})
             elif isinstance(command, Sound):
                 _log.debug("sound", extra={"tone": command.tone or "none"})
-                if self._speaks:
-                    self._speaks = self._owes_balance = False
-                    self._audio.send(b"")
+                self._speaker.silence()
                 self._audio.play(command.tone)
             elif isinstance(command, Audio):
                 _log.info("off-hook" if command.on else "on-hook")
                 self._audio_on = command.on
-                self._owes_balance = False
+                self._speaker.forget()
                 self._audio.reset()
                 self._line.audio(command.on)
                 if command.on:
@@ -329,37 +323,11 @@ class Device:
                 if self._memory is not None:
                     self._memory.save(command.features)
             elif isinstance(command, Speak):
-                self._speak(command.what)
+                self._speaker.speak(command.what, self._server, self._registered)
             else:
                 if isinstance(command, PlaceCall):
                     _log.info("calling", extra={"leg": command.leg, "number": command.number})
                 self._agent.carry_out(command)
-
-    def _speak(self, what: str) -> None:
-        """Say something of the device to the ear, in place of what is said already."""
-        if self._balance is not None and what in ("all", "balance"):
-            self._balance.ask()
-            self._speaks = self._owes_balance = True
-            if what == "balance":
-                self._audio.send(b"")
-                return
-        address = own_address(self._server, self._bound)
-        self._say(sentences(what, address, self._registered))
-
-    def _say_balance(self) -> None:
-        """Say it once it is known, behind what is said already."""
-        assert self._balance is not None, "who owes it has asked"
-        balance = self._balance.take()
-        if balance is not None:
-            self._owes_balance = False
-            self._say(sentences("balance", "", self._registered, balance))
-
-    def _say(self, words: list[str]) -> None:
-        try:
-            self._audio.send(clip(self._language, words))
-            self._speaks = True
-        except (LineFault, OSError) as error:
-            _log.warning("the menu cannot speak", extra={"detail": str(error)})
 
     def _show(self) -> None:
         status = self._station.status(self._registered, self._server)

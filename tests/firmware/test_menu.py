@@ -63,7 +63,7 @@ def test_every_word_is_the_one_that_it_is_named(language: str) -> None:
 def test_the_menu_speaks_address_and_registration(
     language: str, country: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("firmware.app.own_address", lambda server, bound: "192.168.1.70")
+    monkeypatch.setattr("firmware.speaker.own_address", lambda server, bound: "192.168.1.70")
     desk = Desk(country=country, language=language if country == "US" else "")
     known = spoken_anew(language)
     desk.lift()
