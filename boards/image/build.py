@@ -45,6 +45,7 @@ _SCRIPTS = (
         "init",
         "network",
         "restart",
+        "persistent",
         "loopstart-ata",
         "loopstart-state",
         "loopstart-mailbox",

@@ -29,6 +29,7 @@ from boards.slot import TABLE_OCTETS, decode_table, slot_octets
 from boards.state import installed
 from firmware.wire.image import HEADER
 from tests.boards.machine import PC, Machine
+from tests.boards.persistent import made
 from tests.firmware import iax2_peer, peer
 
 BOARD: Board = load_board("qemu-arm64")
@@ -99,12 +100,7 @@ def lay_out(disk: Path, image: bytes, persistent: dict[str, str], board: Board =
             files.mkdir()
             for name, text in persistent.items():
                 (files / name).write_text(text)
-            part = Path(folder) / "part"
-            size = str(flash.persistent.octets // 4096)
-            # As the image's init does.
-            how = ("-q", "-t", "ext4", "-b", "4096", "-g", "4096", "-I", "4096", "-N", "512")
-            command = ["/sbin/mke2fs", *how, "-d", str(files)]
-            subprocess.run([*command, str(part), size], check=True)
+            part = made(Path(folder) / "part", "-d", str(files), octets=flash.persistent.octets)
             stream.seek(flash.persistent.offset)
             stream.write(part.read_bytes())
 

@@ -148,7 +148,9 @@ def test_a_wheel_in_the_cache_is_taken_by_its_hash(tmp_path: Path) -> None:
     assert pip.fetch(wheel) == pip.folder / wheel.file
 
 
-@pytest.mark.parametrize("name", ["init", "initramfs", "network", "restart", "loopstart-ata"])
+@pytest.mark.parametrize(
+    "name", ["init", "initramfs", "network", "persistent", "restart", "loopstart-ata"]
+)
 def test_the_systems_scripts_are_scripts(name: str) -> None:
     script = BUILD / "system" / name
     assert script.read_text().startswith("#!/bin/busybox sh\n")
