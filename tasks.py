@@ -24,6 +24,8 @@ NEEDED = {"libspandsp2": "libspandsp.so.2", "libspeexdsp1": "libspeexdsp.so.1"}
 """Debian packages without which the device does not start, and the library in each."""
 WORKERS = str(min((os.cpu_count() or 2) + 1, 8))
 """Of the tests: telephones wait most of the time, so one more than there are cores."""
+SHARED = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
+"""A file's tests stay together; what `tests/conftest.py` puts first begins first."""
 INTEROP = (
     *("sip-tester", "baresip-core", "tshark", "multimon-ng", "minimodem", "iaxmodem"),
     *("espeak-ng", "postgresql", "cpio", "u-boot-tools", "libubootenv-tool", "lrzsz"),
@@ -273,7 +275,7 @@ def do_test(arguments: list[str]) -> None:
     ensure_clients()
     ensure_micropython()
     do_check([])
-    python("-m", "pytest", "-n", WORKERS, "--dist", "loadfile", *arguments)
+    python("-m", "pytest", *SHARED, *arguments)
     if not arguments:
         do_postgres(["tests/host", *(f"--ignore={folder}" for folder in WHOLE_ALONE)])
 
@@ -290,8 +292,7 @@ def do_postgres(arguments: list[str]) -> None:
         *("log_min_messages=fatal", "log_min_error_statement=panic"),
     )
     command = ["pg_virtualenv", *(word for option in options for word in ("-o", option))]
-    command += [str(PYTHON), "-m", "pytest", "--store", "postgres", "-n", WORKERS]
-    command += ["--dist", "loadfile"]
+    command += [str(PYTHON), "-m", "pytest", "--store", "postgres", *SHARED]
     run(*command, *(arguments or ["tests/host"]))
 
 

@@ -11,6 +11,23 @@ from hypothesis import settings
 
 from tests import stores
 
+LONG = (
+    "scenarios/test_demo.py",
+    "host/simulate/test_seeds.py",
+    "scenarios/test_transfers.py",
+    "host/api/test_v2_described.py",
+    "host/store/test_outage.py",
+    "scenarios/test_streams.py",
+    "host/simulate/test_command.py",
+    "boards/test_power_cuts.py",
+    "boards/test_flash_real.py",
+    "scenarios/test_edges.py",
+    "host/rules/test_rules.py",
+    "host/store/test_upgrade.py",
+)
+"""Files that take long begin first, the longest before all: one that began last would have a
+worker alone at the end. With `--dist loadfile --no-loadscope-reorder`."""
+
 # How long an example takes is the machine's doing: the first one loads a library.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -37,6 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    order = {here / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path, len(LONG)))
     if not stores.on_postgres():
         return
     left, kept = [], []
