@@ -190,6 +190,39 @@ def test_a_device_registers_at_asterisk_and_calls(
         asterisk.stop()
 
 
+def test_two_calls_at_asterisk_go_on_without_the_device_that_joined_them(tmp_path: Path) -> None:
+    """chan_iax2 takes TXREQ in two of its own calls, finds itself at the other end, and connects
+    the two; the device leaves by TXREL."""
+    address = Net()[9]
+    lines = ("type=friend", "host=dynamic", "secret=secret", "auth=md5", "context=host",
+             "transfer=yes", "requirecalltoken=yes")  # fmt: skip
+    asterisk = Asterisk(tmp_path, address, (Peer("100001", lines),))
+    try:
+        asterisk.wait_ready()
+        device = DeviceProcess(tmp_path, f'servers = ["{address}"]', "", "iax2")
+        try:
+            handset = device.handset
+            handset.wait("registered", True, 15)
+            handset.off_hook()
+            handset.wait("tone", "dial")
+            handset.dtmf("5145550123", 60, 60)
+            handset.wait("call", "talking")
+            handset.flash()
+            handset.wait("tone", "recall")
+            handset.dtmf("5145550124", 60, 60)
+            handset.wait("call", "talking")
+            handset.on_hook()
+            handset.wait("line", "on_hook")
+            time.sleep(3)
+        finally:
+            device.stop()
+        time.sleep(2)
+        said = asterisk.do("core show channels count")
+        assert "2 active channels" in said, said + asterisk.log[-2_000:]
+    finally:
+        asterisk.stop()
+
+
 def _telephone(device: DeviceProcess, asterisk: Asterisk, folder: Path) -> None:
     handset = device.handset
     handset.wait("registered", True, 15)
