@@ -6,6 +6,7 @@ with invoke installed, `invoke demo` does the same. `python3 tasks.py --list` sh
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -276,8 +278,41 @@ def do_test(arguments: list[str]) -> None:
     ensure_micropython()
     do_check([])
     python("-m", "pytest", *SHARED, *arguments)
-    if not arguments:
+    if arguments:
+        return
+    with board_beside():
         do_postgres(["tests/host", *(f"--ignore={folder}" for folder in WHOLE_ALONE)])
+
+
+CHAIN_SLICE = ("1", "2", "4", "5", "6", "13")
+"""From an all-zero disk to a device that is called, updates itself, and is restored by rescue;
+`test-boards` has the rest, whose waits are long."""
+
+
+@contextlib.contextmanager
+def board_beside() -> Iterator[None]:
+    """A board's life in QEMU beside tests that do not mind: it waits most of the time."""
+    if os.geteuid() != 0 or not has_program(PROGRAMS["qemu-system-arm"]):
+        say("the chain on a board is skipped: it needs root, and QEMU for arm64")
+        yield
+        return
+    say("a board is flashed, updates itself and is rescued, beside what follows ...")
+    with tempfile.TemporaryFile() as told:
+        command = [sys.executable, str(ROOT / "tasks.py"), "test-boards", "--chain", "--only"]
+        quiet: dict[str, Any] = {"stdout": told, "stderr": subprocess.STDOUT}
+        board = subprocess.Popen([*command, *CHAIN_SLICE], cwd=ROOT, **quiet)
+        try:
+            yield
+            board.wait()
+        finally:
+            if board.poll() is None:
+                board.terminate()
+                board.wait()
+        told.seek(0)
+        sys.stdout.write(told.read().decode("utf-8", "replace"))
+        sys.stdout.flush()
+    if board.returncode:
+        fail("the chain on a board failed, as it says above")
 
 
 def do_postgres(arguments: list[str]) -> None:
@@ -398,11 +433,12 @@ def do_diagnose(arguments: list[str]) -> None:
 
 
 def do_test_boards(arguments: list[str]) -> None:
-    """Flash boards in QEMU, update them, cut their power, see what they boot: an hour, as root."""
+    """Flash boards in QEMU, cut their power, see what boots: an hour, as root; `--chain`."""
     ensure_debian(interop=True)
     os.environ.setdefault("LOOPSTART_CUTS", "1000")
     os.environ.setdefault("LOOPSTART_REAL_CUTS", "10")
-    if arguments or os.geteuid() != 0:
+    alone = arguments[:1] == ["--chain"]
+    if (arguments and not alone) or os.geteuid() != 0:
         if not arguments:
             say("without root there is no network namespace: flashing and boot script alone")
         python("-m", "pytest", "-n", "0", "-s", *(arguments or QEMU_TESTS))
@@ -414,8 +450,10 @@ def do_test_boards(arguments: list[str]) -> None:
         do_image([*built, image])
         do_image([*built, rescue, "--rescue"])
         os.environ.update(LOOPSTART_IMAGE=image, LOOPSTART_RESCUE=rescue, LOOPSTART_KEY=key)
-        python("-m", "pytest", "-n", "0", "-s", *QEMU_TESTS)
-        python("-m", "tests.boards.chain", image, "--rescue", rescue, "--key", key)
+        if not alone:
+            python("-m", "pytest", "-n", "0", "-s", *QEMU_TESTS)
+        chain = [image, "--rescue", rescue, "--key", key, *arguments[1:]]
+        python("-m", "tests.boards.chain", *chain)
 
 
 def do_image(arguments: list[str]) -> None:
