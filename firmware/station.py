@@ -47,6 +47,7 @@ from hal.values import (
     LineStatus,
     LoopCurrent,
     PulseDigit,
+    ShortBreak,
 )
 
 Command = (
@@ -131,12 +132,22 @@ class Station:
             return self._signals([signal])
         if isinstance(event, FlashSeen):
             return self._signals([Flash(event.at_ms)])
+        if isinstance(event, ShortBreak):
+            if self._dials:
+                return self._signals([Digit(event.at_ms, "1")])
+            return self._signals([Flash(event.at_ms)])
         if isinstance(event, PulseDigit):
             return self._signals([Digit(event.at_ms, event.digit)])
         if isinstance(event, DtmfDigit):
             return self.dtmf_digit(event.digit, event.at_ms)
         self.unknown_events += 1
         return []
+
+    @property
+    def _dials(self) -> bool:
+        """A digit is more likely than a flash, which at dial tone takes a call back from hold."""
+        fresh = self.line.state is State.DIAL_TONE and not self.phone.held
+        return fresh or self.line.state is State.COLLECTING
 
     def dtmf_digit(self, digit: str, now_ms: float) -> list[Command]:
         """A digit was heard from the mouthpiece: a key, or a telephone that acknowledges CAS."""

@@ -62,6 +62,14 @@ class FlashSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class ShortBreak:
+    """A driver that counts pulses, and does not time them, saw a single one, where a flash is as
+    short: the digit 1 to whoever dials, a flash to whoever talks."""
+
+    at_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class PulseDigit:
     """A driver that counts pulses by itself saw a digit, `0` to `9`."""
 
@@ -85,7 +93,9 @@ class UnknownEvent:
     code: int
 
 
-LineEvent = LoopCurrent | HookChanged | FlashSeen | PulseDigit | DtmfDigit | UnknownEvent
+LineEvent = (
+    LoopCurrent | HookChanged | FlashSeen | ShortBreak | PulseDigit | DtmfDigit | UnknownEvent
+)
 
 
 @dataclass(frozen=True, slots=True)

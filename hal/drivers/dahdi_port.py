@@ -22,6 +22,7 @@ from hal.values import (
     LineEvent,
     LineFault,
     PulseDigit,
+    ShortBreak,
     UnknownEvent,
 )
 
@@ -66,12 +67,12 @@ def digit_of(code: int, now_ms: float, timing: HookTiming) -> LineEvent | None:
     """A digit that the kernel counted or heard; None if pulses mean nothing here.
 
     The kernel tells how many pulses there were, not how long: where a flash is as short as a
-    pulse, a single one is taken for a flash.
+    pulse, a single one may be either.
     """
     digit = chr(code & 0x7F)
     if code & PULSE_DIGIT and digit.isdecimal():
         if digit == "1" and timing.flash_is_pulse:
-            return FlashSeen(now_ms)
+            return ShortBreak(now_ms) if timing.pulse else FlashSeen(now_ms)
         return PulseDigit(now_ms, digit) if timing.pulse else None
     if code & DTMF_DOWN and digit in DIGITS:
         return DtmfDigit(now_ms, digit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import itertools
 import logging
@@ -27,6 +28,7 @@ from hal.values import (
     LineFault,
     PulseDigit,
     RingCadence,
+    ShortBreak,
 )
 from tests.hal.rigs import DahdiRig, DahdiSpanRig
 
@@ -119,13 +121,21 @@ def test_rotary_digits(digit: str) -> None:
 
 @pytest.mark.parametrize(
     ("timing", "ms", "seen"),
-    [(HookTiming(), 500, True), (HookTiming(), 950, True), (GERMAN, 100, True),
-     (HookTiming(flash=False), 300, False)],
+    [(HookTiming(), 500, True), (HookTiming(), 950, True),
+     (dataclasses.replace(GERMAN, pulse=False), 100, True), (HookTiming(flash=False), 300, False)],
 )  # fmt: skip
 def test_flash(timing: HookTiming, ms: float, seen: bool) -> None:
     rig = lifted(timing)
     rig.handset.flash(rig.now_ms, ms)
     assert [type(one) for one in run(rig, 2_000)] == [FlashSeen] * seen
+
+
+def test_a_break_that_may_be_a_pulse_or_a_flash_is_told_as_such() -> None:
+    rig = lifted(GERMAN)
+    rig.handset.flash(rig.now_ms, 100)
+    assert [type(one) for one in run(rig, 2_000)] == [ShortBreak]
+    rig.handset.rotary(rig.now_ms, "12")
+    assert [type(one) for one in run(rig, 3_000)] == [ShortBreak, PulseDigit]
 
 
 def test_pulses_are_nothing_where_pulse_dialling_is_off() -> None:

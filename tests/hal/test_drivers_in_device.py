@@ -10,10 +10,12 @@ import pytest
 from boards.lines import DahdiSettings
 from firmware.app import Device
 from firmware.config import Config, LineConfig, SipConfig
-from firmware.legs import Alert, Answer, HangUp, LegAnswered, Offered, PlaceCall
+from firmware.legs import Alert, Answer, HangUp, Hold, LegAnswered, Offered, PlaceCall
 from firmware.line_tester import LineTestConfig, LineTester
 from firmware.tolerant import TolerantLine
 from firmware.ua.base import MessagesWaiting, RegistrationChanged
+from hal.countries import load_country
+from hal.drivers.settings import HookTiming
 from hal.dsp.tones import Tone, ToneGenerator
 from hal.line import Line
 from hal.line_tests import TESTS, Verdict
@@ -175,3 +177,26 @@ def test_voice_mail_lights_the_lamp_of_a_card_that_has_one() -> None:
     desk.agent.coming.append(MessagesWaiting(False, 0))
     desk.run(100)
     assert not rig.card.lamp_lit
+
+
+@pytest.mark.parametrize("number", ["112", "110", "1188"])
+def test_a_dial_dials_every_digit_where_a_flash_is_as_short_as_a_pulse(number: str) -> None:
+    """Given a German telephone with a dial on a card that counts pulses and does not time them,
+    then emergency numbers can be dialled, and in a call a short break is a flash still."""
+    country = load_country("DE")
+    rig = DahdiRig(timing=HookTiming(*country.flash_ms))
+    desk = Desk(rig, country="DE", digit_map="(x.)")
+    desk.lift()
+    rig.handset.rotary(rig.now_ms, number)
+    desk.run(12_000)
+    assert desk.placed() == [number]
+    if number != "1188":
+        return
+    desk.agent.coming.append(LegAnswered("out1"))
+    desk.run(100)
+    rig.handset.flash(rig.now_ms, 100)
+    desk.run(1_000)
+    assert Hold("out1", True) in desk.agent.commands
+    rig.handset.flash(rig.now_ms, 100)
+    desk.run(1_000)
+    assert Hold("out1", False) in desk.agent.commands, "at recall dial tone it takes the call back"
