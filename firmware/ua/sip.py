@@ -395,7 +395,6 @@ class SipAgent:
         """A connection was closed: that of the registrar that has us, or an old one of another."""
         current = self._registration.current
         if current is not None and self._servers[current].transport != "udp":
-            self._accounts[current].peer = ""  # who comes from there now is somebody else
             self._obey(self._registration.disconnected(current, now_ms))
 
     def _obey(self, orders: list[Order]) -> None:
