@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 OURS = "usr/lib/loopstart"
 """Where the device's program stands in the root, with the wheels."""
+CODE = f"firmware/dataclasses.cpython-{PYTHON.replace('.', '')}.code"
+"""Where `firmware.start` looks for it."""
 _ROOMS = ("boards", "hal", "firmware")
 _NOT_ON_A_BOARD = ("boards/image", "boards/flash", "boards/rescue")
 _KEPT = (".py", ".toml", ".ulaw", ".script")
@@ -216,6 +218,10 @@ class Build:
         options = ("--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/")
         for folder in (f"usr/lib/python{PYTHON}", OURS):
             _run(*command, *options, str(root / folder), check=False)
+        # By the modules of this checkout, whose wheels are for this computer's processor.
+        written_by = str(root / f"usr/lib/python{PYTHON}/dataclasses.py")
+        made = (sys.executable, "-X", "no_debug_ranges", "-m", "boards.image.dataclass_code")
+        _run(*made, written_by, str(root / OURS / CODE))
 
     def _squashed(self) -> bytes:
         self._say("squashfs ...")
@@ -241,7 +247,7 @@ def kernel_part(board: Board, image: Path) -> bytes:
 
 
 def _run(*command: str, check: bool = True) -> None:
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(REPOSITORY)}
     environment.pop("SOURCE_DATE_EPOCH", None)
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

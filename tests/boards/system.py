@@ -103,6 +103,8 @@ def lay_out(disk: Path, image: bytes, persistent: dict[str, str], board: Board =
             part = made(Path(folder) / "part", "-d", str(files), octets=flash.persistent.octets)
             stream.seek(flash.persistent.offset)
             stream.write(part.read_bytes())
+            stream.seek(FLASH.persistent.offset)
+            stream.write(b"LOOPMADE")  # as the board leaves it: it need not be looked at again
 
 
 def starts(folder: Path, image: bytes, board: Board, more: str = "") -> tuple[str, ...]:

@@ -210,8 +210,8 @@ def test_a_kernel_that_never_comes_to_its_system_is_reset_and_counted(tmp_path: 
     with Machine(tmp_path, disk, network=NETWORK) as machine:
         console = Console(machine.port)
         machine.power_on()
-        console.until("Run /init as init process", 60)
-        console.until(r"U-Boot 20\d\d", 100)
-        console.until("starting a, tries left: 1", 60)
+        console.until("Starting kernel", PATIENCE_S)
+        console.until(r"U-Boot 20\d\d", PATIENCE_S)
+        console.until("starting a, tries left: 1", PATIENCE_S)
         console.close()
     assert state_on(disk).tries == 1
