@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pjsua2 as pj
@@ -31,6 +32,7 @@ from firmware.legs import (
     Hold,
     LegCommand,
     LegEnded,
+    LegEvent,
     Offered,
     PlaceCall,
     Redirect,
@@ -41,10 +43,12 @@ from firmware.legs import (
 )
 from firmware.ua.base import AgentError, AgentEvent, RegistrationChanged, SyncWanted
 from firmware.ua.check_sync import overhear
+from firmware.ua.emergency import CannotDial, EmergencyCalls, NoneFree
 from firmware.ua.identity import alert_of, caller_of
 from firmware.ua.message_summary import summary_of
 from firmware.ua.registration import Attempt, Leave, Order, Registration, RetryTimes
-from firmware.ua.sip_leg import SipLeg, guarded
+from firmware.ua.sip_account import SipAccount, SipEndpoint
+from firmware.ua.sip_leg import SipLeg
 from firmware.ua.sip_port import LegPort
 from firmware.ua.sip_settings import (
     MOST_LEGS,
@@ -78,58 +82,6 @@ _NO_NETWORK = 3
 """pjsua2: what had to be said has been said, do not wait for more."""
 
 
-class _Endpoint(pj.Endpoint):  # type: ignore[misc]
-    """The library."""
-
-    def __init__(self, gone: Callable[[], None]) -> None:
-        super().__init__()
-        self._gone = gone
-
-    @guarded
-    def onTransportState(self, prm: Any) -> None:
-        """A connection over TCP or TLS was opened, or closed."""
-        if prm.state == pj.PJSIP_TP_STATE_DISCONNECTED:
-            self._gone()
-
-
-class _Account(pj.Account):  # type: ignore[misc]
-    """The registration at one server."""
-
-    def __init__(self, agent: SipAgent, server: int) -> None:
-        super().__init__()
-        self._agent = agent
-        self._server = server
-        self.peer = ""
-        """Address and port that the server answered from; empty while not registered."""
-        self.active = False
-        self.unregistering = False
-
-    @guarded
-    def onRegState(self, prm: Any) -> None:
-        """REGISTER was answered, or timed out."""
-        self.active = bool(self.getInfo().regIsActive) and prm.code // 100 == 2
-        self.peer = str(prm.rdata.srcAddress) if self.active else ""
-        if self.unregistering:
-            self.unregistering = self.active
-            return
-        self._agent.registration_answer(self._server, self.active, prm.code, prm.reason)
-
-    @guarded
-    def onIncomingCall(self, prm: Any) -> None:
-        """INVITE."""
-        self._agent.incoming(self, prm.callId, str(prm.rdata.srcAddress), str(prm.rdata.wholeMsg))
-
-    @guarded
-    def onMwiInfo(self, prm: Any) -> None:
-        """NOTIFY of message-summary, within a subscription or without one."""
-        self._agent.message_summary(str(prm.rdata.wholeMsg), str(prm.rdata.srcAddress))
-
-    @guarded
-    def onIncomingSubscribe(self, prm: Any) -> None:
-        """Nobody may watch this telephone: a subscription would be state for a stranger."""
-        prm.code = _FORBIDDEN
-
-
 class SipAgent:
     """`firmware.ua.base.UserAgent` over SIP.
 
@@ -159,14 +111,13 @@ class SipAgent:
         self._answers: list[tuple[int, bool, int, str]] = []
         self._disconnected = False
         self._endpoint: Any = None
-        self._accounts: dict[int, _Account] = {}
+        self._accounts: dict[int, SipAccount] = {}
         self._legs: dict[str, SipLeg] = {}
         self._strays: list[SipLeg] = []
         """Calls that are being refused, kept until pjsua2 is done with them."""
         self._ports: list[LegPort] = []
         self._events: list[AgentEvent] = []
-        self._urgent: PlaceCall | None = None
-        """An emergency call that waits until a leg is free."""
+        self._emergency = EmergencyCalls(self)
         self._offered = 0
         self._debug = debug
         self._hears_sync = hears_sync
@@ -177,7 +128,7 @@ class SipAgent:
 
     def start(self, now_ms: float) -> None:
         """See `firmware.ua.base.UserAgent`."""
-        endpoint = _Endpoint(self.connection_gone)
+        endpoint = SipEndpoint(self.connection_gone)
         with quiet(not self._debug):
             endpoint.libCreate()
         self._endpoint = endpoint
@@ -255,9 +206,7 @@ class SipAgent:
             self._renew(now_ms)
         self._obey(self._registration.handle_timer(now_ms))
         self._bury()
-        if self._urgent is not None and not self._full:
-            urgent, self._urgent = self._urgent, None
-            self._place(urgent)
+        self._emergency.step()
         events = list(self._events)
         self._events.clear()  # legs hold on to this very list
         return events
@@ -268,8 +217,8 @@ class SipAgent:
             self._place(command)
             return
         leg = self._legs.get(command.leg)
-        if self._urgent is not None and command == HangUp(self._urgent.leg, NORMAL_CLEARING):
-            self._urgent = None
+        if isinstance(command, HangUp):
+            self._emergency.hung_up(command.leg)
         if leg is None or leg.gone:
             return
         try:
@@ -356,7 +305,7 @@ class SipAgent:
         """Addresses and ports of registrars that have us."""
         return {one.peer for one in self._accounts.values() if one.active and one.peer}
 
-    def incoming(self, account: _Account, call_id: int, source: str, invite: str) -> None:
+    def incoming(self, account: SipAccount, call_id: int, source: str, invite: str) -> None:
         """An INVITE: offered if its source is a registrar that has us, else refused."""
         if source not in self._friends:
             self.strangers += 1
@@ -406,10 +355,10 @@ class SipAgent:
             elif isinstance(order, Attempt):
                 self._attempt(order.server, account)
 
-    def _attempt(self, server: int, account: _Account | None) -> None:
+    def _attempt(self, server: int, account: SipAccount | None) -> None:
         try:
             if account is None:
-                account = _Account(self, server)
+                account = SipAccount(self, server)
                 account.create(account_config(self._config, self._servers[server]))
                 self._accounts[server] = account
             else:
@@ -421,7 +370,7 @@ class SipAgent:
                 RegistrationChanged(False, str(self._servers[server]), 0, error.reason)
             )
 
-    def _unregister(self, account: _Account) -> None:
+    def _unregister(self, account: SipAccount) -> None:
         account.unregistering = True
         account.peer = ""
         try:
@@ -431,29 +380,75 @@ class SipAgent:
 
     def _place(self, command: PlaceCall) -> None:
         current = self._registration.current
-        if current is None and command.emergency:
-            current = min(self._accounts, default=None)
-        if current is not None and self._full and command.emergency:
-            self._urgent = command  # what ends for it is about to
-            return
-        if current is None or self._full:
+        if command.emergency:
+            known = min(self._accounts, default=0) if current is None else current
+            others = [one for one in range(len(self._servers)) if one != known]
+            self._emergency.place(command, [known, *others])
+        elif current is None or self._full:
             text = "not registered" if current is None else "no leg is free"
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))
-            return
-        leg = SipLeg(self._accounts[current], command.leg, self._events.append, self._take_port)
+        else:
+            try:
+                self._dial(command, current, self._events.append)
+            except pj.Error as error:
+                cause = Cause(NETWORK_OUT_OF_ORDER, 0, error.reason)
+                self._events.append(LegEnded(command.leg, cause))
+
+    def _dial(self, command: PlaceCall, server: int, emit: Callable[[LegEvent], None]) -> None:
+        """Call by way of a server.
+
+        Raises:
+            pj.Error: it cannot even be tried.
+        """
+        leg = SipLeg(self._account(server), command.leg, emit, self._take_port)
         self._legs[command.leg] = leg
+        how = operation(0)
+        if command.withheld:
+            withhold(how, self._config.username, self._servers[server])
         try:
-            how = operation(0)
-            if command.withheld:
-                withhold(how, self._config.username, self._servers[current])
-            leg.makeCall(uri(command.number, self._servers[current]), how)
+            leg.makeCall(uri(command.number, self._servers[server]), how)
+        except pj.Error:
+            del self._legs[command.leg]
+            raise
+
+    # What emergency calls are lent
+
+    def dial(self, command: PlaceCall, server: int) -> None:
+        """See `firmware.ua.emergency.Dialler`."""
+        if self._full:
+            raise NoneFree
+        try:
+            self._dial(command, server, self._emergency.news)
         except pj.Error as error:
-            if command.emergency and error.status == _TOO_MANY:
-                del self._legs[command.leg]
-                self._urgent = command  # the library lets go of a call that has ended by and by
-                return
-            leg.gone = True
-            self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, error.reason)))
+            raise NoneFree if error.status == _TOO_MANY else CannotDial(error.reason) from None
+
+    def silent(self, leg: str) -> bool | None:
+        """See `firmware.ua.emergency.Dialler`."""
+        found = self._legs.get(leg)
+        return None if found is None else not found.heard
+
+    def abandon(self, leg: str) -> None:
+        """See `firmware.ua.emergency.Dialler`."""
+        found = self._legs.pop(leg)
+        found.mute()
+        self._strays.append(found)
+        with suppress(pj.Error):
+            found.hangup(operation(0))
+
+    def tell(self, event: LegEvent) -> None:
+        """See `firmware.ua.emergency.Dialler`."""
+        self._events.append(event)
+
+    def _account(self, server: int) -> SipAccount:
+        """The account at a server; one that has not registered there calls all the same."""
+        account = self._accounts.get(server)
+        if account is None:
+            account = SipAccount(self, server)
+            config = account_config(self._config, self._servers[server])
+            config.regConfig.registerOnAdd = False
+            account.create(config)
+            self._accounts[server] = account
+        return account
 
     @property
     def _full(self) -> bool:

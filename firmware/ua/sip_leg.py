@@ -40,6 +40,7 @@ _NOT_ACCEPTABLE = 488
 _CROSSED = 491
 _OFFER_PAUSE_S = 0.1
 _OK = 200
+_ANSWERED_STATES = (pj.PJSIP_TSX_STATE_PROCEEDING, pj.PJSIP_TSX_STATE_COMPLETED)
 _REDIRECTED = 300
 
 
@@ -91,6 +92,8 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         self.gone = False
         self.events_refused = False
         """The far end takes no RFC 4733 events: digits go in-band."""
+        self.heard = False
+        """The far end has answered a request of ours, if only by 100 or 401."""
         self._emit = emit
         self._take_port = take_port
         self._answered = False
@@ -109,6 +112,10 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         """The stream at hand has been made for data."""
         self.stream_mark = False
         """See `mark_g711`."""
+
+    def mute(self) -> None:
+        """Nobody minds any more what happens to it."""
+        self._emit = lambda _: None
 
     # pjsua2's callbacks
 
@@ -135,9 +142,13 @@ class SipLeg(pj.Call):  # type: ignore[misc]
         """A request or response of the call went by: it may say why the call ends."""
         self._note_reason(prm)
         event = prm.e
-        if event.type != pj.PJSIP_EVENT_TSX_STATE or not self._answered:
+        if event.type != pj.PJSIP_EVENT_TSX_STATE:
             return
         tsx = event.body.tsxState.tsx
+        if tsx.role == pj.PJSIP_ROLE_UAC and tsx.state in _ANSWERED_STATES:
+            self.heard = True
+        if not self._answered:
+            return
         if tsx.role != pj.PJSIP_ROLE_UAC or tsx.state != pj.PJSIP_TSX_STATE_COMPLETED:
             return
         if tsx.method == "REFER" and tsx.statusCode >= _REDIRECTED and self._referred:

@@ -371,6 +371,40 @@ def test_an_emergency_call_is_made_when_two_forwarded_calls_take_all_legs(tmp_pa
     run(tmp_path, story)
 
 
+@pytest.mark.parametrize("how", ["silent", "refuses"])
+def test_an_emergency_call_is_tried_at_every_server(tmp_path: Path, how: str) -> None:
+    """Given a device that is registered at its first server, when that dies or fails, then an
+    emergency call goes by the second within seconds, and another call does not."""
+
+    async def scenario() -> None:
+        net = Net()
+        async with AsyncExitStack() as stack:
+            first, second = Switch(net[2], 5060), Switch(net[4], 5060)
+            for switch in (first, second):
+                await switch.start()
+                stack.push_async_callback(switch.close)
+            servers = f'{net[2]}:5060", "{net[4]}:5060'
+            device = Device(tmp_path, Login("100001", "secret"), net[3], servers)
+            stack.push_async_callback(asyncio.to_thread, device.stop)
+            await device.wait("registered", True, 20)
+            if how == "silent":
+                await first.close()
+            else:
+                first.default = Plan(provisional=0, status=503)
+            await device.dial("911")
+            await device.wait("call", "talking", 8)
+            assert second.calls_to("911")[0].state == "answered"
+            assert len(first.calls_to("911")) == (how == "refuses")
+            await device.hang_up()
+            if how == "refuses":
+                await device.dial(FIRST)
+                await device.wait("tone", "reorder")
+                assert not second.calls_to(FIRST)
+                await device.hang_up()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
 def test_what_a_code_has_set_outlives_the_device(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         await desk.dial("*78")
