@@ -462,6 +462,10 @@ def do_image(arguments: list[str]) -> None:
     if "--rescue" not in arguments:
         needed["squashfs-tools"] = "mksquashfs"
     absent = tuple(name for name, program in needed.items() if shutil.which(program) is None)
+    if not {"--rescue", "--lock"} & set(arguments):
+        asked = [str(PYTHON), "-m", "boards.image.command", *arguments, "--missing"]
+        said = subprocess.run(asked, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        absent += tuple(said.stdout.split()) if not said.returncode else ()
     if absent and not apt_install(absent):
         fail(f"images need programs: run `sudo apt-get install {' '.join(absent)}`")
     python("-m", "boards.image.command", *arguments)
@@ -480,6 +484,11 @@ IMAGE_TESTS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "qemu-x86_64": (
         {"squashfs-tools": "mksquashfs", "qemu-system-x86": "qemu-system-x86_64"},
         ("system_pc",),
+    ),
+    "rpi-ag1171": (
+        {"squashfs-tools": "unsquashfs", "mtools": "mdir", "dosfstools": "fsck.vfat"}
+        | {"qemu-system-arm": "qemu-system-aarch64"},
+        ("image_rpi",),
     ),
 }
 """Of each board whose image is tried: Debian packages with a program of each, and the tests."""

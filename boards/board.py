@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from boards.hardware import Architecture, Boot, Button, Console, Flash, Kernel, Led, Loader, Root
+from boards.hardware import (
+    Architecture,
+    Boot,
+    Button,
+    Console,
+    Disk,
+    Flash,
+    Kernel,
+    Led,
+    Loader,
+    Root,
+)
 from boards.lines import LineHardware
 from boards.schema import ConfigError, Problem, load
 
@@ -15,6 +26,7 @@ _NEEDED = {
     "flash": ("console", "architecture", "kernel", "root"),
     "loader": ("console", "flash"),
     "boot": ("loader", "flash", "kernel"),
+    "disk": ("flash",),
     "kernel": ("architecture",),
     "root": ("architecture", "kernel"),
 }
@@ -27,6 +39,8 @@ class Board:
     name: str
     lines: tuple[LineHardware, ...]
     description: str = ""
+    no_image: str = ""
+    """Why no image is built of it, and what to do instead."""
     verified: bool = True
     """False: nobody has tried this file on the hardware that it describes."""
     architecture: Architecture | None = None
@@ -36,6 +50,7 @@ class Board:
     flash: Flash | None = None
     boot: Boot | None = None
     kernel: Kernel | None = None
+    disk: Disk | None = None
     root: Root | None = None
     leds: tuple[Led, ...] = ()
     button: Button | None = None

@@ -26,9 +26,13 @@ _MAGIC = 0x27051956
 _ACTIVE, _FAT12, _LINUX = 0x80, 0x01, 0x83
 
 
-def first_sector(flash: Flash) -> bytes:
-    """The master boot record: names the parts `boot`, active, and `persistent`; 512 octets."""
-    parts = _entry(_ACTIVE, _FAT12, flash.boot) + _entry(0, _LINUX, flash.persistent)
+def first_sector(flash: Flash, kind: int = _FAT12) -> bytes:
+    """The master boot record: names the parts `boot`, active, and `persistent`; 512 octets.
+
+    Args:
+        kind: of the file system in `boot`, as part tables number them.
+    """
+    parts = _entry(_ACTIVE, kind, flash.boot) + _entry(0, _LINUX, flash.persistent)
     return bytes(440) + struct.pack("<IH", _ID, 0) + parts.ljust(64, b"\0") + b"\x55\xaa"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from boards.environment import BLOCK_OCTETS
@@ -11,6 +11,8 @@ from boards.schema import Check, setting
 
 Architecture = Literal["arm64", "amd64", "armhf", "mips"]
 """As Debian calls them."""
+Built = Literal["dahdi", "pyalsaaudio"]
+"""What can be compiled for a board: see `boards.image.compiled`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +208,28 @@ class Boot:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """`[disk]`: the board boots from a disk or card as `dd` writes it, made beside the image."""
+
+    loader: Literal["raspberry-pi", "grub"]
+    """What its firmware starts: a Raspberry Pi U-Boot, a PC GRUB."""
+    packages: tuple[str, ...] = ()
+    """Debian's, with what stands in the first part."""
+    files: tuple[str, ...] = ()
+    """Of these packages and the kernel's; patterns as `usr/lib/x/*.dtb`."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """Files that are written here, by name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """`[kernel]`: Debian's package, what an initramfs must bring, and how it is started."""
 
     package: str
     modules: tuple[str, ...] = ()
+    """Each with its parameters behind it, if any."""
+    more_modules: tuple[str, ...] = ()
+    """Those of a slot's system alone, which rescue does not load."""
     command_line: str = ""
 
 
@@ -223,8 +242,16 @@ class Root:
     """Debian's, with what they depend on."""
     without: tuple[str, ...] = ()
     """Of what they depend on, what the board has no use for: package management, say."""
+    alone: tuple[str, ...] = ()
+    """Debian's, without what they depend on."""
     wheels: tuple[str, ...] = ()
     """Of Python, for the board's architecture; `name==version` where another would not do."""
+    components: tuple[str, ...] = ("main",)
+    """Of Debian's archive."""
+    built: tuple[Built, ...] = ()
+    """What the build compiles from source."""
+    setup: tuple[str, ...] = ()
+    """Commands of the system's shell before the device's program starts."""
     to_be_built: tuple[str, ...] = ()
     """What has no wheel for it; without pjsua2 the board speaks IAX2 alone."""
 

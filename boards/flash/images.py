@@ -118,10 +118,14 @@ def in_slot(image: Image, board: Board) -> bytes:
 def boot_writes(board: Board) -> tuple[Write, ...]:
     """What a blank board gets besides: partition table, and the part with its boot script.
 
+    None on one that has its loader there: it came to the prompt by what a disk's image has there.
+
     Raises:
         Refused: the board's file describes no boot part that can be made.
     """
     assert board.flash is not None
+    if board.disk is not None:
+        return ()
     try:
         part = boot_part(board)
     except ValueError as error:

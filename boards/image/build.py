@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from boards.board import Board
+from boards.image import compiled
 from boards.image.cpio import archive
 from boards.image.lock import ImageBuildError, Lock
-from boards.image.modules import in_order
+from boards.image.modules import in_order, listing
 from boards.image.sources import PYTHON, Apt, Pip, Say
 
 HERE = Path(__file__).parent
@@ -94,8 +95,11 @@ class Build:
             ImageBuildError: something cannot be had or made.
         """
         kernel = self._unpacked("kernel", [self._apt.fetch(self._lock.kernel)])
+        built = self._compiled(kernel)
         busybox = self._work / "root" / "bin" / "busybox"
         self._root(public_key)
+        for file in built:
+            shutil.copyfile(file, self._work / "root" / OURS / file.name)
         self._say("initramfs ...")
         initramfs = self._initramfs(kernel, busybox)
         self._say("kernel ...")
@@ -107,6 +111,37 @@ class Build:
             "initramfs": initramfs,
             "root": self._squashed(),
         }
+
+    def _compiled(self, kernel: Path) -> list[Path]:
+        """Compile what the recipe says: modules go to the kernel's, modules of Python come back."""
+        assert self._board.root is not None
+        assert self._board.architecture is not None
+        what, architecture, built = self._board.root.built, self._board.architecture, []
+        if absent := compiled.missing(what, architecture):
+            needed = f"`sudo apt-get install --no-install-recommends {' '.join(absent)}`"
+            raise ImageBuildError(f"{', '.join(what)} cannot be compiled: run {needed}")
+        if not what:
+            return []
+        self._say(f"compiling {', '.join(what)} ...")
+        debian = [one for one in self._lock.sources if one.file.endswith(".deb")]
+        others = [one for one in self._lock.packages if one.name == "libasound2"]
+        packages = [self._apt.fetch(one) for one in (*debian, *others)]
+        unpacked = compiled.unpack(packages, self._work / "sources")
+        for one in what:
+            place = self._work / one
+            place.mkdir()
+            if one == "dahdi":
+                release = self._lock.kernel.name.removeprefix("linux-image-")
+                wanted = (*compiled.DAHDI, *compiled.CARDS)
+                extra = kernel / "lib" / "modules" / release / "extra"
+                extra.mkdir()
+                for module in compiled.dahdi_modules(unpacked, release, place, wanted):
+                    shutil.copyfile(module, extra / module.name)
+            else:
+                source = next(name for name in self._lock.sources if name.name == one)
+                source_file = self._pip.fetch_source(source)
+                built.append(compiled.sound_library(source_file, unpacked, architecture, place))
+        return built
 
     def _unpacked(self, name: str, packages: Iterable[Path]) -> Path:
         folder = self._work / name
@@ -124,10 +159,11 @@ class Build:
         for name in ("bin/busybox", "init"):
             (tree / name).chmod(0o755)
         assert self._board.kernel is not None
-        modules = in_order(kernel / "lib" / "modules", self._board.kernel.modules)
+        names = (*self._board.kernel.modules, *self._board.kernel.more_modules)
+        modules = in_order(kernel / "lib" / "modules", names)
         for module in modules:
             shutil.copyfile(module, tree / "lib" / module.name)
-        (tree / "modules").write_text("".join(f"{module.name}\n" for module in modules))
+        (tree / "modules").write_text(listing(modules, names))
         (tree / "board").write_text(self._facts())
         octets = archive(tree, self._lock.build_time, {"dev/console": (5, 1), "dev/null": (1, 3)})
         return gzip.compress(octets, 9, mtime=0)
@@ -148,6 +184,7 @@ class Build:
             "MAILBOX_OCTETS": flash.mailbox.octets if flash.mailbox else "",
             "CONSOLE": f"/dev/{console.device}",
             "FEED": "; ".join(boot.feed) if boot else "",
+            "SETUP": "; ".join(self._board.root.setup) if self._board.root else "",
             "PANEL": "1" if self._board.leds or self._board.button else "",
         }
         return "".join(f"{name}='{value}'\n" for name, value in values.items())

@@ -35,6 +35,8 @@ class Lock:
     wheels: tuple[Locked, ...]
     rescue: tuple[Locked, ...] = ()
     """Packages of the rescue system: MicroPython and its libraries, of a later suite."""
+    sources: tuple[Locked, ...] = ()
+    """Debian's packages and PyPI's sources that are only compiled from."""
 
     def to_text(self) -> str:
         """The file: TOML."""
@@ -45,6 +47,7 @@ class Lock:
             ("package", self.packages),
             ("wheel", self.wheels),
             ("rescue", self.rescue),
+            ("source", self.sources),
         ):
             for entry in entries:
                 lines += ["", f"[[{table}]]"]
@@ -61,11 +64,11 @@ def read(path: Path) -> Lock:
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-        kernel, packages, wheels, rescue = (
+        kernel, packages, wheels, rescue, sources = (
             tuple(Locked(**entry) for entry in values.get(table, ()))
-            for table in ("kernel", "package", "wheel", "rescue")
+            for table in ("kernel", "package", "wheel", "rescue", "source")
         )
-        return Lock(values["build_time"], kernel[0], packages, wheels, rescue)
+        return Lock(values["build_time"], kernel[0], packages, wheels, rescue, sources)
     except OSError as error:
         raise ImageBuildError(
             f"{path} cannot be read ({error.strerror}); `image --board B --lock` makes it"

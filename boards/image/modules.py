@@ -9,12 +9,20 @@ from pathlib import Path
 from boards.image.lock import ImageBuildError
 
 
+def listing(modules: Iterable[Path], names: Iterable[str]) -> str:
+    """What the initramfs loads, a line each: the file, and the parameters that `names` gives."""
+    given = {_plain(word): rest for word, _, rest in (name.partition(" ") for name in names)}
+    lines = (f"{one.name} {given.get(_plain(one.stem), '')}".rstrip() for one in modules)
+    return "".join(f"{line}\n" for line in lines)
+
+
 def in_order(tree: Path, names: Iterable[str]) -> list[Path]:
     """Files of the modules and of those that they depend on, each behind its own.
 
     Args:
         tree: unpacked kernel package.
-        names: with `_` or `-`; what is compiled into the kernel has no file and is left out.
+        names: with `_` or `-`, and parameters behind a space; what is compiled into the kernel has
+            no file and is left out.
     Raises:
         ImageBuildError: the kernel has no such module.
     """
@@ -39,7 +47,7 @@ def in_order(tree: Path, names: Iterable[str]) -> list[Path]:
         found.append(path)
 
     for name in names:
-        add(name)
+        add(name.partition(" ")[0])
     return found
 
 

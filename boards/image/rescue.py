@@ -18,7 +18,7 @@ from boards.image.build import kernel_part
 from boards.image.cpio import archive
 from boards.image.lock import ImageBuildError, Lock, Locked
 from boards.image.manifest import SCRIPTS
-from boards.image.modules import in_order
+from boards.image.modules import in_order, listing
 from boards.image.mpy import SUITE, compile_all, cross_compiler
 from boards.image.mpylib import Library
 from boards.image.sources import Apt, Say
@@ -40,7 +40,8 @@ def newest_rescue(cache: Path, board: Board, say: Say) -> tuple[Locked, ...]:
     Raises:
         ImageBuildError: they cannot be had.
     """
-    if board.boot is None or board.architecture is None:
+    starts = board.boot is not None or (board.disk is not None and board.disk.loader == "grub")
+    if not starts or board.architecture is None:
         return ()
     apt = Apt(cache, board.architecture, SUITE)
     found = []
@@ -130,7 +131,7 @@ class RescueBuild:
         folder.mkdir()
         for module in modules:
             shutil.copyfile(module, folder / module.name)
-        (tree / "etc" / "modules").write_text("".join(f"{one.name}\n" for one in modules))
+        (tree / "etc" / "modules").write_text(listing(modules, self._board.kernel.modules))
         return tree
 
     def _interpreter(self, tree: Path) -> None:
@@ -162,6 +163,9 @@ class RescueBuild:
             "b": flash.slot_b.offset,
             "state": flash.state_blocks,
         }
+        if self._board.disk is not None and self._board.disk.loader == "grub":
+            assert self._board.kernel is not None
+            values["starts"] = self._board.kernel.command_line
         return json.dumps(values, indent=1).encode() + b"\n"
 
     def _unpacked(self, name: str, *packages: Path) -> Path:

@@ -18,6 +18,8 @@ from boards.image.lock import ImageBuildError, Locked, sha256_of
 Say = Callable[[str], None]
 _MACHINES = {"arm64": "aarch64", "amd64": "x86_64", "armhf": "armv7l"}
 _SUITES = ("bookworm", "trixie", "forky", "sid", "stable", "testing", "unstable")
+_MAIN = ("main",)
+_FIELDS = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PYTHON = "3.11"
 """Of the suite `bookworm`."""
@@ -36,14 +38,25 @@ def _run(command: Sequence[str], what: str, folder: Path | None = None) -> str:
     return done.stdout
 
 
+def _with_components(components: Sequence[str]) -> str:
+    """A list of sources: all that this machine has of Debian's, with more components."""
+    listed = _run(["apt-get", "indextargets", "--format", _FIELDS], "the archives").splitlines()
+    found = {tuple(line.split()) for line in listed}
+    lines = {
+        f"deb [signed-by={_KEYRING}] {uri} {release} {' '.join(components)}\n"
+        for uri, release, component in found
+        if component == "main" and release.partition("-")[0] in _SUITES
+    }
+    return "".join(sorted(lines))
+
+
 def _sources_of(suite: str) -> str:
     """A list of sources: the archive that this machine's own suite comes from, and its keys.
 
     Raises:
         ImageBuildError: this machine has none of Debian's archives.
     """
-    fields = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
-    for line in _run(["apt-get", "indextargets", "--format", fields], "the archives").splitlines():
+    for line in _run(["apt-get", "indextargets", "--format", _FIELDS], "the archives").splitlines():
         uri, release, component = line.split()
         if component == "main" and release in _SUITES:
             return f"deb [signed-by={_KEYRING}] {uri} {suite} main\n"
@@ -57,9 +70,16 @@ class Apt:
         folder: its state and the downloaded packages.
         architecture: Debian's name.
         suite: another one of Debian's than this machine's, from where this machine has its own.
+        components: of the archive.
     """
 
-    def __init__(self, folder: Path, architecture: str, suite: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        architecture: str,
+        suite: str = "",
+        components: Sequence[str] = _MAIN,
+    ) -> None:
         self.folder = folder / "debian"
         self._architecture = architecture
         state = folder / (f"apt-{suite}-{architecture}" if suite else f"apt-{architecture}")
@@ -73,8 +93,9 @@ class Apt:
             *("-o", f"APT::Architectures::={architecture}", "-o", "Acquire::Languages=none"),
             *("-o", "APT::Sandbox::User=", "-o", "Debug::NoLocking=1", "-q"),
         ]
-        if suite:
-            (state / "sources.list").write_text(_sources_of(suite), "ascii")
+        if suite or tuple(components) != _MAIN:
+            text = _sources_of(suite) if suite else _with_components(components)
+            (state / "sources.list").write_text(text, "ascii")
             only = ("-o", f"Dir::Etc::sourcelist={state}/sources.list")
             self._options += [*only, "-o", "Dir::Etc::sourceparts=-"]
         self._updated = False
@@ -100,11 +121,19 @@ class Apt:
         self.update()
         said = _run(["apt-cache", *self._options, "depends", package], "the kernel")
         found = re.search(r"Depends: (linux-image-\d\S+)", said)
-        name = found[1] if found else package
-        policy = _run(["apt-cache", *self._options, "policy", name], "the kernel")
+        return self.candidate(found[1] if found else package)
+
+    def candidate(self, name: str) -> tuple[str, str]:
+        """Name and version of one package, as it is offered.
+
+        Raises:
+            ImageBuildError: there is none.
+        """
+        self.update()
+        policy = _run(["apt-cache", *self._options, "policy", name], f"the package {name}")
         version = re.search(r"Candidate: (\S+)", policy)
         if version is None or version[1] == "(none)":
-            raise ImageBuildError(f"there is no kernel package {name} for {self._architecture}")
+            raise ImageBuildError(f"there is no package {name} for {self._architecture}")
         return name, version[1]
 
     def path(self, file: str) -> Path:
@@ -145,6 +174,12 @@ class Apt:
         return next((one for one in files if one.exists()), None)
 
 
+_SOURCE = (
+    *(sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "download"),
+    *("--no-deps", "--no-binary=:all:"),
+)
+
+
 class Pip:
     """pip for another architecture."""
 
@@ -177,6 +212,31 @@ class Pip:
         plain = name.partition("==")[0]
         return Locked(plain, wheel.name.split("-")[1], wheel.name, sha256_of(target))
 
+    def source(self, name: str) -> Locked:
+        """Get the newest source, and say which it is."""
+        alone = self.folder / "source"
+        for old in alone.glob(f"{name}-*"):
+            old.unlink()
+        _run([*_SOURCE, "--dest", str(alone), name], f"the source of {name}")
+        file = next(alone.glob(f"{name}-*.tar.gz"))
+        version = file.name.removesuffix(".tar.gz").rpartition("-")[2]
+        return Locked(name, version, file.name, sha256_of(file))
+
+    def fetch_source(self, locked: Locked) -> Path:
+        """The source as it was locked.
+
+        Raises:
+            ImageBuildError: it cannot be had, or it is another one now.
+        """
+        path = self.folder / "source" / locked.file
+        if not path.exists() or sha256_of(path) != locked.sha256:
+            path.unlink(missing_ok=True)
+            wanted = f"{locked.name}=={locked.version}"
+            _run([*_SOURCE, "--dest", str(path.parent), wanted], f"the source of {locked.name}")
+        if not path.exists() or sha256_of(path) != locked.sha256:
+            raise ImageBuildError(f"{locked.file} is not the one that was locked: make a new lock")
+        return path
+
     def fetch(self, locked: Locked) -> Path:
         """The wheel as it was locked.
 
@@ -203,6 +263,7 @@ def newest(root: Root, kernel: str, apt: Apt, pip: Pip, say: Say) -> tuple[Locke
     """Kernel, packages and wheels as they are offered today, in this order."""
     say("asking for packages ...")
     wanted = [apt.kernel(kernel), *apt.wanted(root.packages, root.without)]
+    wanted += [apt.candidate(name) for name in root.alone]
     found = []
     for index, (name, version) in enumerate(wanted):
         say(f"{index + 1}/{len(wanted)} {name} {version}")

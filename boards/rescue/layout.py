@@ -1,7 +1,8 @@
 """What rescue has to know of its board: made when its image is built, read on the board.
 
 JSON: `board`, `key` (the public key of images, 64 hexadecimal digits), `disk` (the block device),
-`console`, and in octets `slot_octets`, `a`, `b` and the two places of `state`. Runs under
+`console`, where this system chooses a slot and starts it `starts` (the command line of its kernel),
+and in octets `slot_octets`, `a`, `b` and the two places of `state`. Runs under
 MicroPython, too.
 """
 

@@ -13,7 +13,7 @@ import termios
 import time
 
 from boards.rescue import layout as layouts
-from boards.rescue import system
+from boards.rescue import starter, system
 from boards.rescue.filler import SlotFiller
 from boards.rescue.tftp import PORT
 from boards.rescue.transfer import NetworkTransfer, SerialTransfer
@@ -25,6 +25,7 @@ HELP = (
     "t ADDRESS/BITS SERVER[:PORT] FILE   fetch it by TFTP; ADDRESS is this board's",
     "r                               start the board anew",
 )
+LAYOUT = "/etc/rescue.json"
 _RETURN, _ERASE = (13, 10), (8, 127)
 _MOST_LINE = 300
 _MOST_OCTETS = 1_100
@@ -229,7 +230,7 @@ def _where(source) -> "tuple[str, int]":  # type: ignore[no-untyped-def]
 def main(words: "list[str] | None" = None) -> int:
     """Be there until a slot is filled; 2 where that cannot be."""
     parser = argparse.ArgumentParser(prog="rescue", description="Fills a slot when none boots.")
-    parser.add_argument("--layout", default="/etc/rescue.json", help="the board's layout")
+    parser.add_argument("--layout", default=LAYOUT, help="the board's layout")
     options = parser.parse_args(sys.argv[1:] if words is None else words)
     logging.basicConfig(level=logging.INFO)
     try:
@@ -251,6 +252,7 @@ def first() -> None:
     system.hush()
     while True:
         try:
+            starter.start_slot(LAYOUT)
             if main([]):
                 time.sleep(_AGAIN_S)
             system.restart()

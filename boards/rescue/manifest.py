@@ -17,7 +17,17 @@ package(
         *(
             f"rescue/{name}.py"
             for name in (
-                *("__init__", "filler", "layout", "main", "state", "system", "tftp", "transfer"),
+                *(
+                    "__init__",
+                    "filler",
+                    "layout",
+                    "main",
+                    "starter",
+                    "state",
+                    "system",
+                    "tftp",
+                    "transfer",
+                ),
                 "ymodem",
             )
         ),

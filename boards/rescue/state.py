@@ -74,6 +74,18 @@ def newest(blocks: list[bytes]) -> tuple[int, State | None]:
     return best, found
 
 
+def boot(state: State) -> "tuple[str, State | None]":
+    """Which slot starts, or `rescue`, and the state to be written before: `boards.state.boot`."""
+    if state.tries > 0:
+        slot, tries, good = state.slot, state.tries - 1, state.good
+    else:
+        slot, tries = _OTHER[state.slot], TRIES - 1
+        good = state.good & _BITS[slot]
+        if not good:
+            return "rescue", None
+    return slot, State(state.seq + 1, slot, tries, good, state.floor)
+
+
 def before_writing(state: State) -> State:
     """To be written before the first octet of the spare slot changes: it cannot boot meanwhile."""
     spare = state.spare

@@ -22,6 +22,10 @@ _sync = _LIBC.func("v", "sync", "")
 _reboot = _LIBC.func("i", "reboot", "i")
 _syscall = _LIBC.func("l", "syscall", "llsl")
 
+_syscall6 = _LIBC.func("l", "syscall", "lllLsL")
+
+_KEXEC_FILE_LOAD = {"aarch64": 294, "x86_64": 320}
+_RB_KEXEC = 0x45584543
 _FINIT_MODULE = {"aarch64": 273, "x86_64": 313}
 _RB_AUTOBOOT = 0x01234567
 _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x8913, 0x8914
@@ -47,9 +51,10 @@ def load_modules(listing: str, folder: str) -> list[str]:
     refused = []
     with open(listing) as file:
         names = [line.strip() for line in file if line.strip()]
-    for name in names:
+    for line in names:
+        name, _, parameters = line.partition(" ")
         descriptor = _open(folder + "/" + name, 0)
-        if number is None or descriptor < 0 or _syscall(number, descriptor, "", 0) < 0:
+        if number is None or descriptor < 0 or _syscall(number, descriptor, parameters, 0) < 0:
             refused.append(name)
         if descriptor >= 0:
             _close(descriptor)
@@ -79,6 +84,44 @@ def restart() -> None:
     """Write everything out and start the board anew; returns where that is not allowed."""
     _sync()
     _reboot(_RB_AUTOBOOT)
+
+
+def start_kernel(kernel: str, initramfs: str, words: str) -> None:
+    """Start another kernel in place of this one (kexec); returns where that is not allowed.
+
+    Args:
+        kernel, initramfs: their files.
+        words: its command line.
+    """
+    number = _KEXEC_FILE_LOAD.get(_machine())
+    files = [_open(kernel, 0), _open(initramfs, 0)]
+    octets = len(words.encode()) + 1
+    if number is not None and _syscall6(number, files[0], files[1], octets, words, 0) >= 0:
+        _sync()
+        _reboot(_RB_KEXEC)
+
+
+def start_watchdog() -> bool:
+    """Have the watchdog run, so that a kernel which hangs is reset; False where there is none.
+
+    It is not stopped when this system goes: its module is told so (`stop_on_reboot`).
+    """
+    descriptor: int = _open("/dev/watchdog", 1)
+    return descriptor >= 0
+
+
+def make_folder(path: str) -> None:
+    """Make a folder; one that is there stays."""
+    try:  # noqa: SIM105 - MicroPython has no contextlib
+        os.mkdir(path.rstrip("/"))
+    except OSError:
+        pass
+
+
+def command_line() -> list[str]:
+    """What this kernel was started with."""
+    with open("/proc/cmdline") as file:
+        return file.read().split()
 
 
 def set_address(interface: str, address: str, bits: int) -> None:

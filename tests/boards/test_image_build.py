@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from boards.board import known_boards, load_board
+from boards.image import command, compiled
 from boards.image.build import HERE as BUILD
 from boards.image.cpio import archive
 from boards.image.lock import ImageBuildError, Lock, Locked, read, sha256_of
-from boards.image.modules import in_order
+from boards.image.modules import in_order, listing
 from boards.image.sources import Apt, Pip
 
 KERNEL = Locked("linux-image-x", "6.1-1", "linux-image-x_6.1-1_arm64.deb", "00" * 32)
@@ -112,6 +114,50 @@ def test_a_board_with_a_recipe_has_its_lock(name: str) -> None:
     assert set(board.root.packages) <= names
     assert not names & set(board.root.without)
     assert all(len(one.sha256) == 64 for one in (lock.kernel, *lock.packages, *lock.wheels))
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("lantiq-vgv7510", "16 MiB of flash hold no two slots.*OpenWrt.*loopstart-ata"),
+        ("sim", r"no \[kernel\] and \[root\]"),
+    ],
+)
+def test_a_board_without_an_image_says_why_and_what_to_do(
+    name: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more in ((), ("--lock",), ("--rescue",)):
+        assert command.main(["--board", name, *more]) == 1
+        said = capsys.readouterr().err
+        assert re.search(f"there is no image of {name}: .*{why}", said)
+    assert not load_board("lantiq-vgv7510").verified
+
+
+def test_modules_bear_their_parameters(tmp_path: Path) -> None:
+    assert listing(
+        [tmp_path / "dahdi.ko", tmp_path / "snd-pcm.ko"], ["dahdi a=1 b=2", "snd_pcm"]
+    ) == ("dahdi.ko a=1 b=2\nsnd-pcm.ko\n")
+
+
+def test_what_cannot_be_compiled_for_a_board_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        ImageBuildError, match="dahdi is not built for mips: name it in to_be_built"
+    ):
+        compiled.missing(["dahdi"], "mips")
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    assert compiled.missing(["pyalsaaudio"], "arm64")[0] == "gcc-12-aarch64-linux-gnu"
+
+
+@pytest.mark.parametrize("name", WITH_RECIPE)
+def test_a_lock_has_the_sources_of_what_is_compiled_and_of_the_disk(name: str) -> None:
+    board = load_board(name)
+    lock = read(BUILD.parent / f"{name}.lock")
+    assert board.root is not None
+    wanted = set(compiled.debian_sources(board.root.built, lock.kernel.name))
+    wanted |= set(board.disk.packages if board.disk else ())
+    wanted |= {compiled.SOUND} & set(board.root.built)
+    assert {one.name for one in lock.sources} == wanted
+    assert all(len(one.sha256) == 64 for one in lock.sources)
 
 
 def test_a_package_that_is_another_one_now_is_refused(

@@ -36,7 +36,8 @@ def built(folder: Path, umask: int, zone: str) -> bytes:
         umask=umask,
         check=True,
     )
-    return output.read_bytes()
+    disk = output.with_suffix(".disk")
+    return output.read_bytes() + (disk.read_bytes() if disk.exists() else b"")
 
 
 def test_folder_umask_and_time_of_day_change_no_octet(tmp_path: Path) -> None:
