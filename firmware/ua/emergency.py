@@ -1,6 +1,6 @@
-"""Emergency calls over SIP: tried at one server after another, and on a leg that others give up.
+"""Emergency calls: tried at one server after another, as soon as a leg is free.
 
-The user agent lends what it has of pjsua2 (`Dialler`); when to try what is decided here.
+The user agent lends what makes a call (`Dialler`); when to try what is decided here.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from firmware.causes import NETWORK_OUT_OF_ORDER, NORMAL_CLEARING, Cause
+from firmware.causes import NETWORK_OUT_OF_ORDER, NORMAL_CLEARING, USER_BUSY, Cause
 from firmware.legs import LegAnswered, LegEnded, LegEvent, PlaceCall
 
 PATIENCE_S = 4.0
-"""A server that says nothing for so long, three repetitions of the INVITE (RFC 3261, 17.1.1.2), is
-left for the next one: timer B would wait for 32 s."""
+"""A server that says nothing for so long is left for the next one. An INVITE has been repeated
+three times by then (RFC 3261, 17.1.1.2), and its timer B would wait for 32 s."""
 _DECIDED = frozenset({486, 487, 600, 603})
-"""Busy, cancelled or declined: another server would say the same."""
+"""Busy, cancelled or declined, by SIP: another server would say the same."""
 
 
 class CannotDial(Exception):
@@ -88,7 +88,7 @@ class EmergencyCalls:
         if call is not None and self._is(event.leg):
             if isinstance(event, LegEnded):
                 call.failed = event
-                if call.servers and event.cause.status not in _DECIDED:
+                if call.servers and not _is_decided(event.cause):
                     return
             if isinstance(event, LegEnded | LegAnswered):
                 self._call = None
@@ -123,3 +123,7 @@ class EmergencyCalls:
 
     def _is(self, leg: str) -> bool:
         return self._call is not None and self._call.command.leg == leg
+
+
+def _is_decided(cause: Cause) -> bool:
+    return cause.status in _DECIDED or cause.q850 == USER_BUSY

@@ -32,6 +32,7 @@ from firmware.legs import (
     LegAnswered,
     LegCommand,
     LegEnded,
+    LegEvent,
     Offered,
     PlaceCall,
     Refer,
@@ -40,6 +41,7 @@ from firmware.legs import (
     TransferNews,
 )
 from firmware.ua.base import AgentError, AgentEvent
+from firmware.ua.emergency import CannotDial, EmergencyCalls, NoneFree
 from firmware.ua.iax2_leg import FORMATS, Iax2Leg
 from firmware.ua.iax2_registrant import Registrant
 from firmware.ua.iax2_socket import Address, UdpPort
@@ -104,6 +106,7 @@ class Iax2Agent:
         self._registrant = Registrant(config, self._endpoint, random, self._emit)
         self._legs: dict[str, Iax2Leg] = {}
         self._events: list[AgentEvent] = []
+        self._emergency = EmergencyCalls(self)
         self._offered = 0
         self._transfers = 0
         self.strangers = 0
@@ -175,6 +178,14 @@ class Iax2Agent:
         if wait_ms:
             self._wait(wait_ms)
         self._run(self._clock() if wait_ms else now_ms / 1000)
+        happened, self._events = self._events, []
+        for event in happened:
+            if isinstance(event, LegEvent):
+                self._emergency.news(event)
+            else:
+                self._events.append(event)
+        self._emergency.step()
+        self._flush()
         events, self._events = self._events, []
         return events
 
@@ -186,6 +197,8 @@ class Iax2Agent:
             self._flush()
             return
         leg = self._legs.get(command.leg)
+        if isinstance(command, HangUp):
+            self._emergency.hung_up(command.leg)
         if leg is None or leg.gone:
             return
         if isinstance(command, Alert):
@@ -277,13 +290,17 @@ class Iax2Agent:
     # Calls
 
     def _place(self, command: PlaceCall, now: float) -> None:
-        registrant = self._registrant
-        server = registrant.any_address if command.emergency else registrant.address
-        full = len(self._legs) >= MOST_LEGS and not command.emergency
-        if server is None or full:
+        if command.emergency:
+            self._emergency.place(command, self._registrant.servers)
+            return
+        server = self._registrant.address
+        if server is None or len(self._legs) >= MOST_LEGS:
             text = "not registered" if server is None else "no leg is free"
             self._events.append(LegEnded(command.leg, Cause(NETWORK_OUT_OF_ORDER, 0, text)))
             return
+        self._call(command, server, now)
+
+    def _call(self, command: PlaceCall, server: Address, now: float) -> None:
         new = iax2.NewCall(
             called=command.number,
             calling=self._config.username,
@@ -299,6 +316,30 @@ class Iax2Agent:
             server, new, now, credentials=self._credentials, tag=command.leg
         )
         self._legs[command.leg] = self._leg(command.leg, call)
+
+    # What emergency calls are lent
+
+    def dial(self, command: PlaceCall, server: int) -> None:
+        """See `firmware.ua.emergency.Dialler`. A leg more than others have is always free."""
+        address = self._registrant.reach(server)
+        if address is None:
+            raise NoneFree
+        if isinstance(address, str):
+            raise CannotDial(address)
+        self._call(command, address, self._clock())
+
+    def silent(self, leg: str) -> bool | None:
+        """See `firmware.ua.emergency.Dialler`."""
+        found = self._legs.get(leg)
+        return None if found is None else not found.call.peer_number
+
+    def abandon(self, leg: str) -> None:
+        """See `firmware.ua.emergency.Dialler`."""
+        self._legs.pop(leg).call.hang_up(self._clock(), NORMAL_CLEARING)
+
+    def tell(self, event: LegEvent) -> None:
+        """See `firmware.ua.emergency.Dialler`."""
+        self._events.append(event)
 
     # Transfers: TRANSFER to a number, TXREQ between two calls (RFC 5456, 6.4 and 6.5)
 

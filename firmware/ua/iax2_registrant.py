@@ -67,9 +67,17 @@ class Registrant:
         return None if current is None else self._addresses[current]
 
     @property
-    def any_address(self) -> Address | None:
-        """The same, or else one that an emergency call may be tried at."""
-        return self.address or next(iter(self._addresses.values()), None)
+    def servers(self) -> list[int]:
+        """All of them, in the order in which an emergency call is tried at them."""
+        every = range(len(self._servers))
+        current = self._plan.current
+        first = min(self._addresses, default=0) if current is None else current
+        return [first, *(one for one in every if one != first)]
+
+    def reach(self, server: int) -> Address | str | None:
+        """Address of a server, whether we have asked it yet or not; why there is none; None: its
+        name is being looked up."""
+        return self._addresses.get(server) or look_up(self._servers[server])()
 
     @property
     def deadline(self) -> float | None:

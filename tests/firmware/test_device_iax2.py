@@ -28,11 +28,17 @@ FAST = "register_timeout_s = 1.0\nretry_least_s = 0.5\nretry_most_s = 2.0\n"
 
 @contextmanager
 def running(
-    folder: Path, peer: Peer, account: str = "", line: str = "", way: BadWay | None = None
+    folder: Path,
+    peer: Peer,
+    account: str = "",
+    line: str = "",
+    way: BadWay | None = None,
+    backup: str = "",
 ) -> Iterator[DeviceProcess]:
     """A device whose server is the peer; afterwards both are gone."""
     server = peer.server if way is None else way.server
-    device = DeviceProcess(folder, f'servers = ["{server}"]\n{FAST}{account}', line, "iax2")
+    servers = ", ".join(f'"{one}"' for one in (server, backup) if one)
+    device = DeviceProcess(folder, f"servers = [{servers}]\n{FAST}{account}", line, "iax2")
     try:
         yield device
         assert device.stop() == 0, device.text()
@@ -554,6 +560,24 @@ def test_an_emergency_call_is_tried_where_the_server_refuses_us(tmp_path: Path) 
         device.handset.wait("call", "talking")
     assert not peer.of(iax2.Registering)
     assert [one.call.new.called for one in peer.of(iax2.CallOffered)] == ["911"]
+
+
+@pytest.mark.parametrize("how", ["silent", "refuses"])
+def test_an_emergency_call_is_tried_at_every_server(tmp_path: Path, how: str) -> None:
+    first, second = Peer(), Peer()
+    second.behave["911"] = "answer"
+    if how == "refuses":
+        first.behave["911"] = "congestion"
+    try:
+        with running(tmp_path, first, backup=second.server) as device:
+            device.handset.wait("registered")
+            if how == "silent":
+                first.close()
+            dial(device, "911", "")
+            device.handset.wait("call", "talking", 9)
+        assert [one.call.new.called for one in second.of(iax2.CallOffered)] == ["911"]
+    finally:
+        second.close()
 
 
 def test_a_name_that_nobody_has_does_not_hold_anything_up(tmp_path: Path) -> None:
