@@ -490,6 +490,11 @@ IMAGE_TESTS: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         | {"qemu-system-arm": "qemu-system-aarch64"},
         ("image_rpi",),
     ),
+    "pc-dahdi": (
+        {"squashfs-tools": "mksquashfs", "qemu-system-x86": "qemu-system-x86_64"}
+        | {"ovmf": "/usr/share/ovmf/OVMF.fd"},
+        ("system_dahdi",),
+    ),
 }
 """Of each board whose image is tried: Debian packages with a program of each, and the tests."""
 
@@ -507,9 +512,12 @@ def do_test_image(arguments: list[str]) -> None:
     absent = tuple(package for package, program in programs.items() if not has_program(program))
     if absent and not apt_install(absent):
         fail(f"the tests need programs: run `sudo apt-get install {' '.join(absent)}`")
-    do_image(["--board", board, "--unsigned"])
     os.environ["LOOPSTART_IMAGE_TWICE"] = board
     tests = tuple(f"tests/boards/test_{name}.py" for name in ("image_twice", *names))
+    with tempfile.TemporaryDirectory() as folder:
+        key = f"{folder}/key.pem"
+        python("-m", "boards.keys", key)
+        do_image(["--board", board, "--key", key])
     python("-m", "pytest", "-n", "0", *tests, *rest)
 
 

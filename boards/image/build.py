@@ -10,11 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from boards.board import Board
+from boards.hardware import Built
 from boards.image import compiled
 from boards.image.cpio import archive
 from boards.image.lock import ImageBuildError, Lock
@@ -123,25 +125,32 @@ class Build:
         if not what:
             return []
         self._say(f"compiling {', '.join(what)} ...")
-        debian = [one for one in self._lock.sources if one.file.endswith(".deb")]
-        others = [one for one in self._lock.packages if one.name == "libasound2"]
-        packages = [self._apt.fetch(one) for one in (*debian, *others)]
-        unpacked = compiled.unpack(packages, self._work / "sources")
-        for one in what:
-            place = self._work / one
-            place.mkdir()
-            if one == "dahdi":
-                release = self._lock.kernel.name.removeprefix("linux-image-")
-                wanted = (*compiled.DAHDI, *compiled.CARDS)
-                extra = kernel / "lib" / "modules" / release / "extra"
-                extra.mkdir()
-                for module in compiled.dahdi_modules(unpacked, release, place, wanted):
-                    shutil.copyfile(module, extra / module.name)
-            else:
-                source = next(name for name in self._lock.sources if name.name == one)
-                source_file = self._pip.fetch_source(source)
-                built.append(compiled.sound_library(source_file, unpacked, architecture, place))
+        needed_names = {*compiled.debian_sources(what, self._lock.kernel.name), "libasound2"}
+        wanted = (*self._lock.sources, *self._lock.packages)
+        packages = [self._apt.fetch(one) for one in wanted if one.name in needed_names]
+        # Elsewhere, for the kernel's own build takes no folder with a space in its name.
+        with tempfile.TemporaryDirectory(prefix="loopstart-") as folder:
+            unpacked = compiled.unpack(packages, Path(folder) / "sources")
+            for one in what:
+                place = Path(folder) / one
+                place.mkdir()
+                built += self._compile_one(one, unpacked, place, kernel)
         return built
+
+    def _compile_one(self, what: Built, unpacked: Path, place: Path, kernel: Path) -> list[Path]:
+        if what == "dahdi":
+            release = self._lock.kernel.name.removeprefix("linux-image-")
+            extra = kernel / "lib" / "modules" / release / "extra"
+            extra.mkdir()
+            options = (*compiled.DAHDI, *compiled.CARDS)
+            for module in compiled.dahdi_modules(unpacked, release, place, options):
+                shutil.copyfile(module, extra / module.name)
+            return []
+        assert self._board.architecture is not None
+        source = next(one for one in self._lock.sources if one.name == what)
+        file = self._pip.fetch_source(source)
+        module = compiled.sound_library(file, unpacked, self._board.architecture, place)
+        return [Path(shutil.copy(module, self._work))]
 
     def _unpacked(self, name: str, packages: Iterable[Path]) -> Path:
         folder = self._work / name

@@ -127,7 +127,8 @@ def sound_library(source: Path, unpacked: Path, architecture: str, place: Path) 
     module = place / f"alsaaudio.cpython-311-{triple}.so"
     include = unpacked / "usr" / "include"
     run(
-        *(f"{triple}-gcc-12", "-shared", "-fPIC", "-O2", "-s", f"-ffile-prefix-map={place}=."),
+        *(f"{triple}-gcc-12", "-shared", "-fPIC", "-O2", "-s", "-DNDEBUG"),
+        *(f"-ffile-prefix-map={place}=.", f"-ffile-prefix-map={unpacked}=."),
         *(f"-DPYALSAAUDIO_VERSION={version}", "-Wl,--build-id=none"),
         *(f"-I{include / 'python3.11'}", f"-I{include / triple}", f"-I{include}"),
         *(code.name, "-o", str(module)),
@@ -153,7 +154,7 @@ def run(*command: str, where: Path | None = None, **environment: str) -> str:
     """
     try:
         done = subprocess.run(
-            ["nice", "-n", "10", *command],
+            command,
             cwd=where,
             env={**os.environ, "LC_ALL": "C", **environment},
             stdout=subprocess.PIPE,

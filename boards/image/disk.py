@@ -101,7 +101,7 @@ def pc(
     efi = folder / "EFI" / "BOOT"
     efi.mkdir(parents=True)
     place = slot_octets(rescue, board.name)
-    (folder / "grub.cfg").write_text(_menu(board, flash, place))
+    (folder / "grub.cfg").write_text(menu(board, flash, place))
     (efi / "BOOTX64.EFI").write_bytes(_grub(unpacked, "x86_64-efi", _FOR_EFI, work))
     core = _grub(unpacked, "i386-pc", _FOR_BIOS, work)
     first = (unpacked / "usr/lib/grub/i386-pc/boot.img").read_bytes()[:440]
@@ -125,7 +125,7 @@ def _grub(unpacked: Path, platform: str, modules: tuple[str, ...], work: Path) -
     return output.read_bytes()
 
 
-def _menu(board: Board, flash: Flash, place: bytes) -> str:
+def menu(board: Board, flash: Flash, place: bytes) -> str:
     """GRUB's menu: the rescue system is read by the numbers of its blocks."""
     assert board.kernel is not None
     assert board.console is not None

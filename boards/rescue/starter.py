@@ -81,8 +81,7 @@ class Starter:
         found, done = 0, 0
         with open(self._folder + name, "wb") as file:
             while done < octets:
-                # From a block on, and whole blocks: the last one is cut.
-                piece = self._disk.read(offset + done, _PIECE)[: octets - done]
+                piece = self._disk.read(offset + done, min(_PIECE, octets - done))
                 found = binascii.crc32(piece, found)
                 file.write(piece)
                 done += len(piece)

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from boards.board import known_boards, load_board
-from boards.image import command, compiled
+from boards.image import command, compiled, disk
 from boards.image.build import HERE as BUILD
 from boards.image.cpio import archive
 from boards.image.lock import ImageBuildError, Lock, Locked, read, sha256_of
 from boards.image.modules import in_order, listing
 from boards.image.sources import Apt, Pip
+from boards.slot import RESCUE, slot_octets
+from firmware.wire.image import assemble
 
 KERNEL = Locked("linux-image-x", "6.1-1", "linux-image-x_6.1-1_arm64.deb", "00" * 32)
 LOCK = Lock(1_795_000_000, KERNEL, (KERNEL, KERNEL), (KERNEL,))
@@ -131,6 +133,42 @@ def test_a_board_without_an_image_says_why_and_what_to_do(
         said = capsys.readouterr().err
         assert re.search(f"there is no image of {name}: .*{why}", said)
     assert not load_board("lantiq-vgv7510").verified
+
+
+def test_a_pcs_disk_needs_the_key_of_images(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--board", "pc-dahdi", "--unsigned"]) == 1
+    assert (
+        "pc-dahdi cannot be --unsigned: its disk has the rescue system" in capsys.readouterr().err
+    )
+
+
+def test_grub_reads_the_rescue_system_by_its_blocks(tmp_path: Path) -> None:
+    board = load_board("pc-dahdi")
+    assert board.flash is not None
+    parts = {"kernel": b"k" * 5_000, "initramfs": b"i" * 700, RESCUE: b"{}"}
+    place = slot_octets(assemble(board.name, 1, "1", parts, None), board.name)
+    menu = disk.menu(board, board.flash, place)
+    start, count = map(int, re.search(r"linux \(\$disk\)(\d+)\+(\d+) ", menu).groups())  # type: ignore[union-attr]
+    at = start * 512 - board.flash.rescue.offset
+    assert place[at : at + count * 512].startswith(b"k" * 5_000)
+    assert "loopstart.rescue" in menu
+    assert "loopstart.shell" in menu
+    assert "--speed=115200" in menu
+
+
+@pytest.mark.interop
+@pytest.mark.skipif(shutil.which("mformat") is None, reason="mtools is not installed")
+def test_the_first_part_of_a_disk_is_the_same_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for name, umask, zone in (("one", 0o022, "UTC"), ("a longer name", 0o077, "Asia/Tokyo")):
+        work = tmp_path / name
+        folder = tree(work / "files", umask)
+        (folder / "bin" / "alias").unlink()
+        monkeypatch.setenv("TZ", zone)
+        made.append(disk.file_system(folder, 1 << 20, work, 1_795_000_000))
+    assert made[0] == made[1]
 
 
 def test_modules_bear_their_parameters(tmp_path: Path) -> None:

@@ -86,7 +86,6 @@ def test_qemus_pi_boots_the_card_to_its_system(tmp_path: Path) -> None:
     shutil.copyfile(CARD, tmp_path / "card")
     boot = BUILD / "disk" / "boot"
     command = [
-        *("timeout", "--foreground", "--signal=KILL", "200"),
         *("qemu-system-aarch64", "-M", "raspi3b", "-display", "none"),
         *("-kernel", str(boot / "u-boot.bin"), "-dtb", str(boot / "bcm2837-rpi-3-b.dtb")),
         *("-drive", f"file={tmp_path}/card,if=sd,format=raw", "-serial", "null"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boards.keys import REPOSITORY
+from boards.keys import REPOSITORY, make
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,10 +25,10 @@ pytestmark = [
 BOARD = os.environ.get("LOOPSTART_IMAGE_TWICE", "")
 
 
-def built(folder: Path, umask: int, zone: str) -> bytes:
+def built(folder: Path, umask: int, zone: str, key: Path) -> bytes:
     folder.mkdir()
     output = folder / "image"
-    command = [sys.executable, "-m", "boards.image.command", "--board", BOARD, "--unsigned"]
+    command = [sys.executable, "-m", "boards.image.command", "--board", BOARD, "--key", str(key)]
     subprocess.run(
         [*command, "--work", str(folder / "work"), "--output", str(output)],
         cwd=REPOSITORY,
@@ -41,6 +41,8 @@ def built(folder: Path, umask: int, zone: str) -> bytes:
 
 
 def test_folder_umask_and_time_of_day_change_no_octet(tmp_path: Path) -> None:
-    first = built(tmp_path / "one", 0o022, "UTC")
-    second = built(tmp_path / "a longer name", 0o077, "Pacific/Auckland")
+    key = tmp_path / "key.pem"
+    make(key)
+    first = built(tmp_path / "one", 0o022, "UTC", key)
+    second = built(tmp_path / "a longer name", 0o077, "Pacific/Auckland", key)
     assert hashlib.sha256(first).hexdigest() == hashlib.sha256(second).hexdigest()

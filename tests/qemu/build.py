@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from boards.image import compiled
+from boards.image.lock import ImageBuildError
 from tests.scenarios.rig import ROOT
 
 PLACE = ROOT / ".loopstart" / "dahdi"
@@ -36,8 +38,6 @@ UNPACKED = (
 KERNEL = "linux-headers-amd64"
 BOOT_MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 """What the initramfs needs to mount the host's root; later ones come from there."""
-_WANTED = ("DAHDI", "DAHDI_DYNAMIC", "DAHDI_DYNAMIC_LOC", "DAHDI_ECHOCAN_MG2")
-_MODULES = ("dahdi", "dahdi_dynamic", "dahdi_dynamic_loc", "dahdi_echocan_mg2")
 
 
 class BuildError(RuntimeError):
@@ -89,7 +89,6 @@ def _build(release: str) -> Built:
     shutil.rmtree(place, ignore_errors=True)
     (place / "debs").mkdir(parents=True)
     _unpack(place, release)
-    _relocate(root, release)
     _compile(place, root, release)
     stamp.write_text(" ".join(UNPACKED))
     shutil.rmtree(place / "debs")
@@ -139,33 +138,20 @@ def _unpack(place: Path, release: str) -> None:
         _run("dpkg", "-x", str(package), str(place / "root"))
 
 
-def _relocate(root: Path, release: str) -> None:
-    """The headers' one absolute path becomes that of where they lie."""
-    makefile = root / "usr" / "src" / f"linux-headers-{release}" / "Makefile"
-    text = makefile.read_text()
-    makefile.write_text(text.replace(" /usr/src/", f" {root}/usr/src/"))
-
-
 def _compile(place: Path, root: Path, release: str) -> None:
-    _run("tar", "xf", str(root / "usr/src/dahdi.tar.bz2"), "-C", str(place))
-    source = place / "modules" / "dahdi"
-    version = (source / ".version").read_text().strip()
-    header = _run("sh", "build_tools/make_version_h", where=source, DAHDIVERSION=version)
-    (source / "include/dahdi/version.h").write_text(header)
-    drivers = source / "drivers" / "dahdi"
-    _run(
-        *("make", "-C", str(root / f"usr/src/linux-headers-{release}"), f"-j{os.cpu_count()}"),
-        *(f"M={drivers}", f"DAHDI_INCLUDE={source / 'include'}", "DAHDI_BUILD_ALL="),
-        *(f"CONFIG_{name}=m" for name in _WANTED),
-        "modules",
-    )
+    work = place / "modules"
+    work.mkdir()
+    try:
+        modules = compiled.dahdi_modules(root, release, work, compiled.DAHDI)
+    except ImageBuildError as error:
+        raise BuildError(f"DAHDI's modules do not compile: {error}") from None
     extra = root / "lib" / "modules" / release / "extra"
     extra.mkdir()
-    for name in _MODULES:
-        shutil.copy(drivers / f"{name}.ko", extra)
+    for module in modules:
+        shutil.copy(module, extra)
     busybox = str(root / "bin/busybox")
     _run(busybox, "depmod", "-b", str(root), release)
-    shutil.rmtree(place / "modules")
+    shutil.rmtree(work)
 
 
 def sound_library(built: Built, python: Path) -> dict[str, str]:

@@ -45,6 +45,17 @@ def test_what_counts_is_the_same(first: bytes, second: house.BootState, damaged:
 
 
 @given(states)
+def test_where_it_goes_is_the_same(state: house.BootState) -> None:
+    ours = rescue.read(state.to_bytes())
+    assert ours is not None
+    target, counted = rescue.boot(ours)
+    expected, written = house.boot(state)
+    assert target == expected
+    octets = house.next_write(state.to_bytes(), b"", written)[1] if written else None
+    assert (counted and counted.to_bytes()) == octets
+
+
+@given(states)
 def test_a_slot_is_given_up_and_taken_by_the_same_steps(state: house.BootState) -> None:
     ours = rescue.read(state.to_bytes())
     assert ours is not None
