@@ -100,7 +100,8 @@ def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     carrying = Carrying(asked(tmp_path, ("deaf", deaf), grace_s=0.3))
     wait_for(lambda: lines(tmp_path / "deaf"))
     carrying.ends()
-    assert not is_alive(int(lines(tmp_path / "deaf")[0]))
+    # It is dead, and its parent, too: whoever is asked for it next has to have been.
+    wait_for(lambda: not is_alive(int(lines(tmp_path / "deaf")[0])))
 
 
 def test_companions_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
