@@ -398,7 +398,10 @@ def do_keys(arguments: list[str]) -> None:
 
 QEMU_TESTS = tuple(
     f"tests/boards/test_{name}.py"
-    for name in ("flash_real", "power_cuts", "first_start", "chain", "boot_script", "rescue_real")
+    for name in (
+        *("flash_real", "pulled_cable", "power_cuts", "first_start"),
+        *("chain", "boot_script", "rescue_real"),
+    )
 )
 
 
