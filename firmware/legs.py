@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from firmware.causes import Cause
 
+MOST_LEGS = 4
+"""A user agent has no more at once: pjsua2 is built for so many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Offered:

@@ -18,17 +18,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from host import compiled
-from host.calls.call import Call, State
-from host.calls.commands import (
-    Contact,
-)
+from host.calls.call import State
+from host.calls.commands import Contact, RelayStep
 from host.calls.control import CallControl
-from host.calls.joint import Joint, call_of
+from host.calls.joint import call_of
 from host.calls.routing import Router
 from host.calls.timers import CallTimers
 from host.carrying import Carrying
@@ -378,9 +376,9 @@ class Host(Carrying):
 
     # --- what shells report ---
 
-    def _rewritten(self, session: Call | Joint, step: Any, body: bytes | None) -> None:
+    def _rewritten(self, step: RelayStep, body: bytes | None) -> None:
         now = self.sip.now = self.clock()
-        self.control.relayed(session, step, body, now)
+        self.control.relayed(step, body, now)
         self.sip.flush()
 
     def _silent(self, session_id: str) -> None:

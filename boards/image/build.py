@@ -12,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from boards.board import Board
 from boards.hardware import Built
 from boards.image import compiled
+from boards.image.compiled import unpack
 from boards.image.cpio import archive
 from boards.image.lock import ImageBuildError, Lock
 from boards.image.modules import in_order, listing
@@ -96,7 +96,7 @@ class Build:
         Raises:
             ImageBuildError: something cannot be had or made.
         """
-        kernel = self._unpacked("kernel", [self._apt.fetch(self._lock.kernel)])
+        kernel = unpack([self._apt.fetch(self._lock.kernel)], self._work / "kernel")
         built = self._compiled(kernel)
         busybox = self._work / "root" / "bin" / "busybox"
         self._root(public_key)
@@ -130,7 +130,7 @@ class Build:
         packages = [self._apt.fetch(one) for one in wanted if one.name in needed_names]
         # Elsewhere, for the kernel's own build takes no folder with a space in its name.
         with tempfile.TemporaryDirectory(prefix="loopstart-") as folder:
-            unpacked = compiled.unpack(packages, Path(folder) / "sources")
+            unpacked = unpack(packages, Path(folder) / "sources")
             for one in what:
                 place = Path(folder) / one
                 place.mkdir()
@@ -151,13 +151,6 @@ class Build:
         file = self._pip.fetch_source(source)
         module = compiled.sound_library(file, unpacked, self._board.architecture, place)
         return [Path(shutil.copy(module, self._work))]
-
-    def _unpacked(self, name: str, packages: Iterable[Path]) -> Path:
-        folder = self._work / name
-        folder.mkdir()
-        for package in packages:
-            _run("dpkg", "-x", str(package), str(folder))
-        return folder
 
     def _initramfs(self, kernel: Path, busybox: Path) -> bytes:
         tree = self._work / "initramfs"
@@ -200,7 +193,7 @@ class Build:
 
     def _root(self, public_key: bytes | None) -> None:
         self._say(f"root: {len(self._lock.packages)} packages ...")
-        root = self._unpacked("root", [self._apt.fetch(one) for one in self._lock.packages])
+        root = unpack(map(self._apt.fetch, self._lock.packages), self._work / "root")
         for pattern in _PRUNED:
             for path in sorted(root.glob(pattern)):
                 shutil.rmtree(path)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 from boards.board import Board
 from boards.image import manifest
 from boards.image.build import kernel_part
+from boards.image.compiled import unpack
 from boards.image.cpio import archive
 from boards.image.lock import ImageBuildError, Lock, Locked
 from boards.image.manifest import SCRIPTS
@@ -89,7 +89,7 @@ class RescueBuild:
         Raises:
             ImageBuildError: something cannot be had or made.
         """
-        kernel = self._unpacked("kernel", self._apt.fetch(self._lock.kernel))
+        kernel = unpack([self._apt.fetch(self._lock.kernel)], self._work / "kernel")
         image = next((kernel / "boot").glob("vmlinuz-*"), None)
         if image is None:
             raise ImageBuildError(f"{self._lock.kernel.file} has no kernel in it")
@@ -137,7 +137,7 @@ class RescueBuild:
     def _interpreter(self, tree: Path) -> None:
         """MicroPython, the loader of programs, and the libraries."""
         packages = [self._later.fetch(one) for one in self._lock.rescue]
-        root = self._unpacked("micropython", *packages)
+        root = unpack(packages, self._work / "micropython")
         for pattern in _KEPT:
             for path in sorted(root.glob(pattern)):
                 target = tree / path.relative_to(root)
@@ -167,13 +167,3 @@ class RescueBuild:
             assert self._board.kernel is not None
             values["starts"] = self._board.kernel.command_line
         return json.dumps(values, indent=1).encode() + b"\n"
-
-    def _unpacked(self, name: str, *packages: Path) -> Path:
-        folder = self._work / name
-        folder.mkdir()
-        for package in packages:
-            command = ["dpkg", "-x", str(package), str(folder)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise ImageBuildError(f"{package} cannot be unpacked: {done.stderr.strip()[-300:]}")
-        return folder

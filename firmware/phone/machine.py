@@ -7,7 +7,7 @@ from itertools import chain
 
 from firmware.causes import USER_BUSY
 from firmware.dialplan import DialPlan
-from firmware.legs import Connect, HangUp, LegEnded, LegEvent, Offered, PlaceCall
+from firmware.legs import MOST_LEGS, Connect, HangUp, LegEnded, LegEvent, Offered, PlaceCall
 from firmware.phone.features import Features
 from firmware.phone.incoming import screen, take_back, take_free
 from firmware.phone.pairs import (
@@ -40,8 +40,6 @@ from firmware.phone.values import (
 from hal.caller_id.message import NOBODY, Caller
 
 _MOST_PAIRS = 2
-MOST_LEGS = 4
-"""A user agent has no more."""
 
 
 class PhoneMachine:

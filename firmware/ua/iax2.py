@@ -23,6 +23,7 @@ from firmware.causes import (
 )
 from firmware.config import Iax2Config
 from firmware.legs import (
+    MOST_LEGS,
     Alert,
     Answer,
     CarryData,
@@ -51,7 +52,6 @@ from hal.dsp.dtmf import DIGITS
 
 _log = logging.getLogger(__name__)
 
-MOST_LEGS = 4
 _FAREWELL_S = 0.3
 """After BUSY or CONGESTION the far end may still say why, in its HANGUP."""
 _OK, _FAILED = 200, 480

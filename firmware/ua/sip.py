@@ -25,6 +25,7 @@ from firmware.causes import (
 )
 from firmware.config import SipConfig, parse_server
 from firmware.legs import (
+    MOST_LEGS,
     Alert,
     Answer,
     CarryData,
@@ -51,7 +52,6 @@ from firmware.ua.sip_account import SipAccount, SipEndpoint
 from firmware.ua.sip_leg import SipLeg
 from firmware.ua.sip_port import LegPort
 from firmware.ua.sip_settings import (
-    MOST_LEGS,
     TRANSPORTS,
     account_config,
     choose_codecs,

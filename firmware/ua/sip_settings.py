@@ -14,10 +14,9 @@ from typing import Any
 import pjsua2 as pj
 
 from firmware.config import Server, SipConfig
+from firmware.legs import MOST_LEGS
 from hal.values import RATE_HZ
 
-MOST_LEGS = 4
-"""Compiled into pjsua2's wheels."""
 TRANSPORTS = {
     "udp": pj.PJSIP_TRANSPORT_UDP,
     "tcp": pj.PJSIP_TRANSPORT_TCP,

@@ -141,9 +141,7 @@ class CallControl(Ringing, Modifying, Transferring):
                 return
             self._feed(call, Event.REFUSED, answer, now)
 
-    def relayed(
-        self, session: Call | Joint, step: RelayStep, sdp: bytes | None, now: float
-    ) -> None:
+    def relayed(self, step: RelayStep, sdp: bytes | None, now: float) -> None:
         """The relay rewrote a description, could not (None), or could not use it (empty)."""
         kind, call = step.kind, step.leg.call
         if kind in ("join-offer", "join-answer"):
@@ -209,7 +207,7 @@ class CallControl(Ringing, Modifying, Transferring):
 
     def ended(self, leg: Leg, cause: int, now: float, detail: str = "") -> None:
         """A leg went away by itself: CANCEL, BYE, session expiry, a lost ACK."""
-        if leg.call.transfer is not None and self._hung_up(leg):
+        if self._hung_up(leg):
             pass
         elif leg.is_caller:
             self._feed(leg.call, Event.CALLER_GONE, leg, cause, detail, now)
@@ -305,14 +303,14 @@ class CallControl(Ringing, Modifying, Transferring):
         handler(call, *details)
 
     def _through_relay(
-        self, call: Call, step: RelayStep, from_caller: bool, sdp: bytes, now: float
+        self, session: Call | Joint, step: RelayStep, from_caller: bool, sdp: bytes, now: float
     ) -> None:
-        if call.media == "direct" or not sdp:
-            call.relaying = False
-            self.relayed(call, step, sdp, now)
+        if session.media == "direct" or not sdp:
+            session.relaying = False
+            self.relayed(step, sdp, now)
         else:
-            call.relayed = call.relaying = True
-            self.commands.append(Relay(call, step, from_caller, sdp))
+            session.relayed = session.relaying = True
+            self.commands.append(Relay(session, step, from_caller, sdp))
 
     def _on_granted(self, call: Call, grant: Grant, now: float) -> None:
         call.grant = grant
@@ -324,8 +322,7 @@ class CallControl(Ringing, Modifying, Transferring):
         self.calls.pop(call.id, None)
         self._deadlines.disarm(call.id)
         self.commands.append(RejectLeg(call.caller, refusal.reason))
-        if call.transfer is not None:
-            self._transfer_lost(call, now, reason=refusal.reason)
+        self._transfer_lost(call, now, reason=refusal.reason)
         call.release()
 
     def _on_opened(self, call: Call, sdp: bytes, now: float) -> None:
@@ -346,7 +343,7 @@ class CallControl(Ringing, Modifying, Transferring):
             self._through_relay(call, RelayStep("progress", leg), False, sdp, now)
         elif ringing:
             self.commands.append(ProgressLeg(call.caller, True, b""))
-        if call.transfer is not None and (sdp or ringing):
+        if sdp or ringing:
             self._transfer_rings(call)
 
     def _on_progress_sdp(self, call: Call, leg: Leg, sdp: bytes, now: float) -> None:
@@ -380,8 +377,7 @@ class CallControl(Ringing, Modifying, Transferring):
         if call.state is State.ANSWERING and call.durable and call.held_ready:
             call.state = State.TALKING
             self.commands.append(AnswerLeg(call.caller, call.answer_sdp))
-            if call.transfer is not None:
-                self._transfer_free(call, now)
+            self._transfer_free(call, now)
 
     def _reject(self, call: Call, failure: Failure, now: float) -> None:
         busy = failure.cause == USER_BUSY
@@ -395,8 +391,7 @@ class CallControl(Ringing, Modifying, Transferring):
         call.state = State.ENDED
         self.commands.append(RejectLeg(call.caller, None, failure))
         self._settle(call)
-        if call.transfer is not None:
-            self._transfer_lost(call, now, failure)
+        self._transfer_lost(call, now, failure)
 
     def _on_abandoned(self, call: Call, leg: Leg, cause: int, detail: str, now: float) -> None:
         """The caller left before it was told of an answer: nothing to pay."""
@@ -410,8 +405,7 @@ class CallControl(Ringing, Modifying, Transferring):
         call.ending = Ending("cancelled", cause, "caller", detail=detail)
         if not waiting:  # else the grant is on its way and is settled when it comes
             self._settle(call)
-        if call.transfer is not None:
-            self._transfer_lost(call, now)
+        self._transfer_lost(call, now)
 
     def _on_caller_gone(self, call: Call, leg: Leg, cause: int, detail: str, now: float) -> None:
         self._finish(call, now, cause, "caller", detail)
@@ -465,10 +459,8 @@ class CallControl(Ringing, Modifying, Transferring):
         disposition = "failed" if answering else "answered"
         call.ending = Ending(disposition, cause, ended_by, carrier, detail)  # type: ignore[arg-type]
         self._settle(call)
-        if call.transfer is not None:
-            self._transfer_lost(call, now)
-        if call.joint is not None:
-            self._finish_joined(call, now, cause)
+        self._transfer_lost(call, now)
+        self._finish_joined(call, now, cause)
 
     def _fail_whole(self, call: Call, failure: Failure, now: float, ended_by: str = "host") -> None:
         """The call can't go on: everything is taken down, nothing is charged."""
@@ -487,8 +479,7 @@ class CallControl(Ringing, Modifying, Transferring):
         call.ending = Ending("failed", failure.cause, ended_by, detail=failure.detail)  # type: ignore[arg-type]
         if not waiting:
             self._settle(call)
-        if call.transfer is not None:
-            self._transfer_lost(call, now, failure)
+        self._transfer_lost(call, now, failure)
 
     def _settle(self, call: Call) -> None:
         assert call.ending is not None, "an ended call has an ending"

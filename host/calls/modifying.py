@@ -25,8 +25,8 @@ class Modifying:
 
     if TYPE_CHECKING:
 
-        def relayed(
-            self, session: Call | Joint, step: RelayStep, sdp: bytes | None, now: float
+        def _through_relay(
+            self, session: Call | Joint, step: RelayStep, from_caller: bool, sdp: bytes, now: float
         ) -> None: ...
         def _transfer_free(self, call: Call, now: float) -> None: ...
         def _join_modified(self, transfer: Transfer, leg: Leg, sdp: bytes, now: float) -> None: ...
@@ -62,12 +62,7 @@ class Modifying:
         session = call.session
         if session.modifying is None or session.modifying is leg:
             return
-        step = RelayStep("reanswer", leg)
-        if session.media == "direct" or not sdp:
-            self.relayed(session, step, sdp, now)
-        else:
-            session.relayed = True
-            self.commands.append(Relay(session, step, session.leads(leg), sdp))
+        self._through_relay(session, RelayStep("reanswer", leg), session.leads(leg), sdp, now)
 
     def modify_failed(self, leg: Leg, status: int, now: float) -> None:
         call = leg.call
@@ -103,5 +98,4 @@ class Modifying:
         self.commands.append(
             ModifiedLeg(leg, sdp) if sdp is not None else RejectModifyLeg(leg, status)
         )
-        if leg.call.transfer is not None:
-            self._transfer_free(leg.call, now)
+        self._transfer_free(leg.call, now)

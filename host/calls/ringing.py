@@ -65,8 +65,7 @@ class Ringing:
             caller, callee, bills = target.caller, target.callee, target.bills
             target = target.target
         if isinstance(target, Carrier):
-            leg = Leg(call, False, carrier=target.name, cost=target.cost, bills=bills)
-            leg.bridged = target.bridged
+            leg = Leg(call, False, None, target.name, target.cost, bills, target.bridged)
         else:
             leg = Leg(call, False, bills=bills, bridged=target.bridged)
         call.attempts.append(leg)

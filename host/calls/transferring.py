@@ -11,6 +11,7 @@ first end's description, so that only the answer is left to be told.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from host.calls.call import Call, Leg, Offered, State
@@ -49,6 +50,9 @@ class Transferring:
 
     if TYPE_CHECKING:
 
+        def _through_relay(
+            self, session: Call | Joint, step: RelayStep, from_caller: bool, sdp: bytes, now: float
+        ) -> None: ...
         def modify_offered(self, leg: Leg, sdp: bytes, update: bool, now: float) -> None: ...
         def _finish(
             self, call: Call, now: float, cause: int, ended_by: str, detail: str
@@ -82,7 +86,12 @@ class Transferring:
             leg: of whoever asks; `may_transfer` has said 0 of it.
             offered: a call of his account, with his far end's description in it.
         """
-        call = Call(offered._replace(media=_media_to(leg, offered)), None)
+        end = leg.call.other(leg)
+        bridged = (end is not None and end.bridged) or all(
+            target.bridged for target in offered.every_target
+        )
+        media = _media(bridged, (leg.call.session.media, offered.media), (leg,))
+        call = Call(offered._replace(media=media), None)
         assert call.id not in self.calls, "a call id is unique for ever"
         self.calls[call.id] = call
         self.waiting += 1
@@ -106,13 +115,7 @@ class Transferring:
             if sdp:  # a transfer came to nothing: what he who stays said before holds again
                 self.modify_offered(leg, sdp, False, now)
             return
-        if not sdp:
-            self._transfer_failed(transfer, NOT_ACCEPTABLE, now)
-        elif joint.media == "direct":
-            self._offer_second(transfer, sdp)
-        else:
-            joint.relayed = True
-            self.commands.append(Relay(joint, RelayStep("join-offer", leg), True, sdp))
+        self._through_relay(joint, RelayStep("join-offer", leg), True, sdp, now)
 
     # --- what call control reports ---
 
@@ -160,17 +163,17 @@ class Transferring:
             return
         if first.session.modifying is not None or second.session.modifying is not None:
             return
-        ends = (first.other(transfer.leaving[0]), second.other(transfer.leaving[1]))
-        assert ends[0] is not None, "the first call talks"
-        assert ends[1] is not None, "the second call talks"
-        calls = transfer.all_calls
+        one, other = first.other(transfer.leaving[0]), second.other(transfer.leaving[1])
+        assert one is not None, "the first call talks"
+        assert other is not None, "the second call talks"
         if transfer.blind:
             # What the second call has in the relay is between the two ends already.
-            joint = Joint(second.id, calls, (ends[0], ends[1]), second.media)
+            joint = Joint(second.id, transfer.all_calls, (one, other), second.media)
             joint.relayed = second.relayed
         else:
-            pair = (ends[0], ends[1])
-            joint = Joint(session_of(second), calls, pair, _media(transfer, pair))
+            modes = (first.session.media, second.session.media)
+            media = _media(one.bridged or other.bridged, modes, transfer.leaving)
+            joint = Joint(session_of(second), transfer.all_calls, (one, other), media)
         transfer.joint = joint
         # Whoever wants to change a session meanwhile is told to ask later (491).
         first.session.modifying = transfer.leaving[0]
@@ -178,32 +181,25 @@ class Transferring:
         if transfer.blind:
             transfer.stage = Stage.ANSWERED
             transfer.moved = True
-            self.commands.append(ModifyLeg(ends[0], second.answer_sdp, False))
+            self.commands.append(ModifyLeg(one, second.answer_sdp, False))
         else:
             transfer.stage = Stage.DESCRIBING
-            self.commands.append(DescribeLeg(ends[0], ends[1].bridged))
-
-    def _offer_second(self, transfer: Transfer, sdp: bytes) -> None:
-        joint = _joint_of(transfer)
-        transfer.stage = Stage.OFFERED
-        self.commands.append(ModifyLeg(joint.ends[1], sdp, False))
-
-    def _answer_first(self, transfer: Transfer, sdp: bytes) -> None:
-        transfer.stage = Stage.ANSWERED
-        self.commands.append(ModifyLeg(_joint_of(transfer).ends[0], sdp, False))
+            self.commands.append(DescribeLeg(one, other.bridged))
 
     def _join_relayed(self, leg: Leg, kind: str, sdp: bytes | None, now: float) -> None:
-        """The relay rewrote an end's description for the other one, or could not."""
+        """An end's description is ready for the other one, or cannot be had: no port (None), or
+        nothing in it that is of use."""
         transfer = leg.call.transfer
         if transfer is None or not transfer.busy:
             return
         if not sdp:
             failed = UNAVAILABLE if sdp is None else NOT_ACCEPTABLE
             self._transfer_failed(transfer, failed, now)
-        elif kind == "join-offer":
-            self._offer_second(transfer, sdp)
-        else:
-            self._answer_first(transfer, sdp)
+            return
+        first, second = _joint_of(transfer).ends
+        offers = kind == "join-offer"
+        transfer.stage = Stage.OFFERED if offers else Stage.ANSWERED
+        self.commands.append(ModifyLeg(second if offers else first, sdp, False))
 
     def _join_modified(self, transfer: Transfer, leg: Leg, sdp: bytes, now: float) -> None:
         """An end took the other one's description, and this is its own."""
@@ -212,10 +208,7 @@ class Transferring:
             return
         if transfer.stage is Stage.OFFERED and leg is joint.ends[1]:
             transfer.moved = True
-            if joint.media == "direct":
-                self._answer_first(transfer, sdp)
-            else:
-                self.commands.append(Relay(joint, RelayStep("join-answer", leg), False, sdp))
+            self._through_relay(joint, RelayStep("join-answer", leg), False, sdp, now)
         elif transfer.stage is Stage.ANSWERED and leg is joint.ends[0]:
             if joint.relayed and sdp:
                 self.commands.append(Relay(joint, RelayStep("update", leg), True, sdp))
@@ -290,9 +283,10 @@ class Transferring:
     def _finish_joined(self, call: Call, now: float, cause: int) -> None:
         """One of several calls that are joined is over: so are the others."""
         joint = call.joint
-        for other in joint.calls if joint is not None else ():
+        if joint is None:
+            return
+        for other in joint.calls:
             if other.state is State.TALKING:
-                assert joint is not None
                 self._finish(other, now, cause, joint.left_by(other), "transferred")
 
 
@@ -301,21 +295,14 @@ def _joint_of(transfer: Transfer) -> Joint:
     return transfer.joint
 
 
-def _media_to(leg: Leg, offered: Offered) -> MediaMode:
-    """The same for a call that is made for the far end of `leg`."""
-    call = leg.call
-    end = call.other(leg)
-    if (end is not None and end.bridged) or all(one.bridged for one in offered.every_target):
-        return "direct"
-    both = call.session.media == offered.media == "direct"
-    return "direct" if both and not leg.bridged else "relay"
-
-
-def _media(transfer: Transfer, ends: tuple[Leg, Leg]) -> MediaMode:
+def _media(bridged: bool, modes: tuple[MediaMode, MediaMode], leaving: Iterable[Leg]) -> MediaMode:
     """Direct where an end's media is on this host anyhow, or where it was direct in both calls
-    from peer to peer."""
-    if any(end.bridged for end in ends):
-        return "direct"
-    first, second = transfer.calls
-    both = first.session.media == second.session.media == "direct"
-    return "direct" if both and not any(leg.bridged for leg in transfer.leaving) else "relay"
+    from peer to peer.
+
+    Args:
+        bridged: an end's media ends on this host by itself.
+        modes: of the two calls.
+        leaving: legs of whoever leaves them.
+    """
+    from_peer_to_peer = modes == ("direct", "direct") and not any(leg.bridged for leg in leaving)
+    return "direct" if bridged or from_peer_to_peer else "relay"

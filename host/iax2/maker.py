@@ -183,11 +183,9 @@ class LegMaker:
 
     def leg_of(self, call: Call, number: int) -> Iax2Leg | None:
         """Another live leg with the same peer, by our number of its call."""
-        for leg in self._legs.values():
-            other = leg.call
-            if other.number == number and other.endpoint is call.endpoint:
-                return leg if other.address == call.address and not leg.over else None
-        return None
+        other = call.endpoint.calls.get(number)
+        leg = other.tag if other is not None and other.address == call.address else None
+        return leg if isinstance(leg, Iax2Leg) and not leg.over else None
 
     def transfer_to(self, leg: Iax2Leg, number: str) -> TellTransfer | None:
         """A blind transfer: a call of the leg's customer to that number, for his far end. What

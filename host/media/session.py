@@ -19,7 +19,7 @@ CALLER, CALLEE = "caller", "callee"
 
 OFFERS = ("offer", "reoffer", "update", "join-offer")
 
-Rewritten = Callable[[Call | Joint, RelayStep, bytes | None], None]
+Rewritten = Callable[[RelayStep, bytes | None], None]
 
 
 class MediaSessions:
@@ -45,14 +45,14 @@ class MediaSessions:
             if audio is None or address is None or not _is_ip(address):
                 raise SdpPeerError("no audio with an address")
         except PeerError:
-            self._rewritten(call, step, b"")
+            self._rewritten(step, b"")
             return
         peer = Peer(address, audio.port, pinned=step.leg.of_carrier)
         streams = session.media
 
         def done(relay_port: int | None) -> None:
             if relay_port is None:
-                self._rewritten(call, step, None)
+                self._rewritten(step, None)
                 return
             # Hold after RFC 2543 (c=0.0.0.0) means something: that address stays.
             shown = address if address == "0.0.0.0" else self._relay.address
@@ -61,7 +61,7 @@ class MediaSessions:
                 rewritten = sdp.rewrite(body, shown, ports)
             except PeerError:
                 rewritten = b""
-            self._rewritten(call, step, rewritten)
+            self._rewritten(step, rewritten)
 
         me, other = (CALLER, CALLEE) if from_caller else (CALLEE, CALLER)
         late = call.late_offer and step.kind == "answer"

@@ -155,7 +155,7 @@ class Sessions:
             host.world.injected("relay full")
         else:
             self.open.add(call.id)
-        host.later(0.001, lambda: host.control.relayed(call, step, answer, host.sip.now))
+        host.later(0.001, lambda: host.control.relayed(step, answer, host.sip.now))
 
     def close(self, session_id: str) -> None:
         self.open.discard(session_id)

@@ -496,7 +496,8 @@ class SipServer:
 
     def find_leg(self, replaces: Replaces) -> SipLeg | None:
         """The live leg that a Replaces names; clients differ on which tag is whose."""
-        for ours, theirs in (replaces[1:], replaces[:0:-1]):
+        tags = replaces.to_tag, replaces.from_tag
+        for ours, theirs in (tags, tags[::-1]):
             leg = self._legs.get(ours)
             dialog = leg.dialog if leg is not None else None
             if dialog is not None and dialog.call_id == replaces.call_id:

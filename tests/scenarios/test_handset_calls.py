@@ -9,9 +9,8 @@ import pytest
 
 from tests.fax.t38 import t38_offer
 from tests.peers.carrier import Plan
-from tests.peers.endpoint import Login, until
+from tests.peers.endpoint import until
 from tests.peers.tones import Spectrum, loudest, read_wav
-from tests.scenarios.rig import Device
 from tests.scenarios.world import (
     ALICE_DID,
     BOB_HZ,
@@ -21,18 +20,11 @@ from tests.scenarios.world import (
     Play,
     World,
     hears,
+    held,
+    telephone,
 )
 
 OTHER = "15145550199"
-
-
-async def telephone(world: World, folder: Path) -> Device:
-    """Alice's, on a device of ours."""
-    login = Login("alice", "alice-secret")
-    device = Device(folder, login, world.net[30], world.listener)
-    world.stack.push_async_callback(asyncio.to_thread, device.stop)
-    await device.wait("registered", True, 20)
-    return device
 
 
 @pytest.mark.parametrize("end", ["three_way", "transfer"])
@@ -41,10 +33,7 @@ def test_two_calls_are_joined_and_both_are_charged(play: Play, tmp_path: Path, e
         carrier, before = await world.carrier(), world.mark()
         carrier.plans[f"+{OTHER}"] = Plan(hz=BOB_HZ)
         device = await telephone(world, tmp_path)
-        await device.dial(NUMBER)
-        await device.wait("call", "talking")
-        await device.do("flash")
-        await device.wait("tone", "recall")
+        await held(device)
         await asyncio.sleep(SILENCE_S + 1)  # a call on hold does not pass for one that is dead
         await device.do("dtmf", OTHER, 60, 60)
         await device.wait("call", "talking")

@@ -12,24 +12,21 @@ from tests.host.sip.server_process import free_port
 from tests.interop.baresip import start_baresip, tell
 from tests.interop.programs import needs
 from tests.peers.carrier import Plan
-from tests.peers.endpoint import Login, until
+from tests.peers.endpoint import until
 from tests.peers.tones import Spectrum, loudest
 from tests.scenarios.rig import Device
-from tests.scenarios.world import BOB_HZ, CARRIER_HZ, NUMBER, Play, World, hears
+from tests.scenarios.world import (
+    BOB_HZ,
+    CARRIER_HZ,
+    NUMBER,
+    Play,
+    World,
+    hears,
+    held,
+    telephone,
+)
 
 OTHER = "15145550199"
-
-
-async def telephone(world: World, folder: Path, protocol: str) -> Device:
-    """Alice's over SIP or Gina's over IAX2, on a device of ours."""
-    over_iax2 = protocol == "iax2"
-    name = "gina" if over_iax2 else "alice"
-    server = world.iax2 if over_iax2 else world.listener
-    login = Login(name, f"{name}-secret")
-    device = Device(folder, login, world.net[31], server, over_iax2=over_iax2)
-    world.stack.push_async_callback(asyncio.to_thread, device.stop)
-    await device.wait("registered", True, 20)
-    return device
 
 
 async def gone(device: Device) -> None:
@@ -46,10 +43,7 @@ def test_an_attended_transfer_outlives_the_device(
         carrier, before = await world.carrier(), world.mark()
         carrier.plans[f"+{OTHER}"] = Plan(hz=BOB_HZ)
         device = await telephone(world, tmp_path, protocol)
-        await device.dial(NUMBER)
-        await device.wait("call", "talking")
-        await device.do("flash")
-        await device.wait("tone", "recall")
+        await held(device)
         await device.do("dtmf", OTHER, 60, 60)
         await device.wait("call", "talking")
         first, second = carrier.calls_to(f"+{NUMBER}")[0], carrier.calls_to(f"+{OTHER}")[0]
@@ -73,10 +67,7 @@ def test_a_blind_transfer_outlives_the_device(play: Play, tmp_path: Path, protoc
         carrier, before = await world.carrier(), world.mark()
         carrier.plans[f"+{OTHER}"] = Plan(hz=BOB_HZ)
         device = await telephone(world, tmp_path, protocol)
-        await device.dial(NUMBER)
-        await device.wait("call", "talking")
-        await device.do("flash")
-        await device.wait("tone", "recall")
+        await held(device)
         await device.do("dtmf", "*98", 60, 60)
         await device.wait("tone", "recall")
         await device.do("dtmf", OTHER, 60, 60)
@@ -105,10 +96,7 @@ def test_one_that_fails_comes_back_to_the_handset(
         carrier = await world.carrier()
         carrier.plans[f"+{OTHER}"] = Plan(status=486, ring_s=6.0)
         device = await telephone(world, tmp_path, protocol)
-        await device.dial(NUMBER)
-        await device.wait("call", "talking")
-        await device.do("flash")
-        await device.wait("tone", "recall")
+        await held(device)
         await device.do("dtmf", "*98", 60, 60)
         await device.wait("tone", "recall")
         await device.do("dtmf", OTHER, 60, 60)

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.peers.call import Call
 from tests.peers.carrier import Carrier, Plan
 from tests.peers.endpoint import Endpoint, Login, Where, until
 from tests.peers.tones import Spectrum, loudest
-from tests.scenarios.rig import HostProcess, Net
+from tests.scenarios.rig import Device, HostProcess, Net
 
 ALICE_HZ, CARRIER_HZ, BOB_HZ = 700, 1_500, 1_100
 ALICE_DID, BOB_DID, FLAT_DID, FORKED_DID = (
@@ -100,6 +101,24 @@ def answer_with(hz: float, ring_s: float = 0.05) -> Callable[[Call], Awaitable[N
 
 Play = Callable[[Callable[[World], Awaitable[None]]], None]
 """Runs one scenario."""
+
+
+async def telephone(world: World, folder: Path, protocol: str = "sip") -> Device:
+    """On a device of ours: Alice's over SIP, or Gina's over IAX2."""
+    name, server = ("gina", world.iax2) if protocol == "iax2" else ("alice", world.listener)
+    login = Login(name, f"{name}-secret")
+    device = Device(folder, login, world.net[30], server, over_iax2=protocol == "iax2")
+    world.stack.push_async_callback(asyncio.to_thread, device.stop)
+    await device.wait("registered", True, 20)
+    return device
+
+
+async def held(device: Device) -> None:
+    """It calls `NUMBER`, which answers, and is put on hold by a flash."""
+    await device.dial(NUMBER)
+    await device.wait("call", "talking")
+    await device.do("flash")
+    await device.wait("tone", "recall")
 
 
 async def hears(call: Call, hz: float, dbm0: float = -10.0) -> None:
